@@ -1,0 +1,1 @@
+"""The agent scheduler: the second process, not part of this release."""

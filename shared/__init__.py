@@ -1,0 +1,1 @@
+"""What both processes use: settings, logs, serving, guard, clock, errors. It imports neither of them."""
