@@ -1,0 +1,13 @@
+"""What the sidecar decides, as pure code: no I/O, no clock, no lots, no logs, no awaits.
+
+Every verb takes ``now`` (seconds on one monotonic clock) and every decision is a value.
+
+- ``window``     the promise to the upstream: never more than L sends in any window
+- ``bucket``     the pace: a token bucket kept as a time (GCRA), with a reserve for URGENT
+- ``budget``     both together: when may the next request of a lane go?
+- ``fairness``   who goes next: bands, agents, sessions, first come first served
+- ``pressure``   models that answered "too many": left alone for a while, then probed by one request
+- ``retreat``    the adaptive rate: multiplicative decrease, additive increase
+- ``admission``  all of it as one engine: things happen to it, decisions come out
+- ``classify``   what an upstream answer means
+"""

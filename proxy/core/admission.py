@@ -1,0 +1,319 @@
+"""The engine of one lane: things happen to it, decisions come out.
+
+Verbs for what happens (`arrive`, `cancel`, `written`, `unsent`, `answered`, `throttled`, …), one way to
+collect what was decided (`decide`), and `wake_at`: when to call `decide` if nothing happens before. It can
+be run through a day of traffic in a moment, and is, in the tests.
+
+A request waits in one of two places: in the fair queue, where it takes the next slot when its turn comes,
+or parked with its model while that model is left alone (``pressure``). Both count for the bounded queue.
+"""
+
+import heapq
+from collections import Counter
+from dataclasses import replace
+
+from proxy.core.band import Band
+from proxy.core.budget import Budget
+from proxy.core.decisions import (
+    Admitted,
+    Decision,
+    Dropped,
+    FullPolicy,
+    LaneStatistics,
+    NoSlotInTime,
+    QueueFull,
+)
+from proxy.core.fairness import FairQueue, Ticket, TicketId
+from proxy.core.pressure import Pressure
+from proxy.core.recent import Recent
+from proxy.core.retreat import RateChange, Retreat
+from proxy.core.window import Slot
+
+LONGEST_SHARE = 0.9
+"""Higher bands' recent share of the sends never stretches an estimate more than tenfold."""
+
+
+class Admission:
+    """Queue, budget, pauses and adaptive rate of one lane. One owner: the gate, from one task at a time."""
+
+    def __init__(
+        self,
+        budget: Budget,
+        retreat: Retreat,
+        *,
+        queue_max: int,
+        full_policy: FullPolicy,
+        aging_seconds: float,
+    ) -> None:
+        self._budget = budget
+        self.retreat = retreat
+        self._queue_max = queue_max
+        self._full_policy = full_policy
+        self._pressure = Pressure()
+        self._queue = FairQueue(aging_seconds)
+        self._parked: dict[str, dict[TicketId, Ticket]] = {}  # by model
+        self._probes: set[TicketId] = set()  # in the queue, to try a paused model
+        self._tickets: dict[TicketId, Ticket] = {}  # all that wait, in the order in which they came
+        self._outside: set[TicketId] = set()
+        self._deadlines: list[tuple[float, TicketId]] = []  # a heap; those that left are skipped when met
+        self._decisions: list[Decision] = []
+        self._quiet_until = float("-inf")
+        self._sends = Recent(60.0)
+        # Per band: all sends, and marked those of higher bands
+        self._sends_by_band = {band: Recent(budget.window.hold_seconds) for band in Band}
+        self._enqueued = self._dequeued = self._dropped = 0
+
+    # What happens
+
+    def arrive(self, ticket: Ticket, now: float, *, again: bool = False) -> None:
+        """A request asks for a slot; `again` if an earlier attempt of it failed: no queue is full for it."""
+        if not again and self._is_full_for(ticket.band) and self._full_policy is FullPolicy.PASSTHROUGH:
+            ticket = replace(ticket, outside=True)
+        self._enqueue(ticket)
+        self._hand_out(now)
+        if ticket.id in self._tickets and not again:
+            self._enforce_bound(ticket, now)
+        if ticket.id in self._tickets:
+            wait = self._estimate(ticket, now)
+            if now + wait > ticket.deadline_at:
+                self._leave(ticket)
+                self._decisions.append(NoSlotInTime(ticket, wait))
+            else:
+                self._watch_deadline(ticket)
+        self._note_backlog(now)
+
+    def cancel(self, id_: TicketId, now: float) -> None:
+        """The client left while it waited. No slot is spent."""
+        self._leave(self._tickets[id_])
+        self._note_backlog(now)
+
+    def written(self, slot: Slot, now: float) -> None:
+        """The slot's request has left, or may have."""
+        self._budget.window.written(slot, now)
+
+    def unsent(self, slot: Slot) -> None:
+        """Not one byte of the slot's request has left."""
+        self._budget.window.unsent(slot)
+
+    def answered(self, model: str, now: float, *, probe: bool) -> None:
+        """The upstream answered anything but "too many"."""
+        self.retreat.answered(now, throttled=False)
+        if probe:
+            self._unpause(model)
+
+    def throttled(self, model: str, now: float, *, probe: bool) -> None:
+        """The upstream answered 429: over the account's limit or the model's, it does not say."""
+        self.retreat.answered(now, throttled=True)
+        self._pressure.throttled(model, now, probe=probe)
+
+    def workers_full(self, model: str, now: float, *, probe: bool) -> None:
+        """That model's workers are taken, by all its tenants: no word about our budget."""
+        self._pressure.throttled(model, now, probe=probe)
+
+    def probe_lost(self, model: str) -> None:
+        """A probe got no answer: its client left, or the connection failed."""
+        self._pressure.probe_lost(model)
+
+    def keep_quiet(self, until: float) -> None:
+        """The upstream named a time (Retry-After) before which nothing is to be sent."""
+        self._quiet_until = max(self._quiet_until, until)
+
+    # What follows
+
+    def decide(self, now: float) -> list[Decision]:
+        """Everything decided since the last call. Nobody is decided twice, nobody after leaving."""
+        self._hand_out(now)
+        self._miss_deadlines(now)
+        self._note_backlog(now)
+        decisions, self._decisions = self._decisions, []
+        return decisions
+
+    def judge(self, now: float) -> RateChange | None:
+        """The retreat's judgement, if one is due."""
+        change = self.retreat.judge(now)
+        if change:
+            self._budget.set_factor(self.retreat.factor, now)
+        return change
+
+    def wake_at(self, now: float) -> float:
+        """When to `judge` and `decide` next if nothing happens before; infinity if nothing ever will."""
+        at = self.retreat.wake_at
+        if self._queue:
+            at = min(at, self._may_go_at(now))
+        for model in self._parked:
+            at = min(at, self._pressure.probe_at(model))
+        while self._deadlines and self._deadlines[0][1] not in self._tickets:
+            heapq.heappop(self._deadlines)
+        if self._deadlines:
+            at = min(at, self._deadlines[0][0])
+        return at
+
+    def expected_wait(self, band: Band, now: float) -> float:
+        """Seconds that a single request of one more agent would wait in that band; no promise."""
+        agents = self._queue.agents(band) + 1
+        return self._wait_behind(self._ahead_of(band, own=1, agents=agents), band, now)
+
+    def statistics(self, now: float) -> LaneStatistics:
+        """A picture of the lane, true at `now`."""
+        window, queued = self._budget.window, len(self._tickets)
+        oldest: dict[tuple[str, str], float] = {}
+        for ticket in self._tickets.values():
+            key = (ticket.agent, ticket.session)
+            oldest[key] = min(ticket.queued_at, oldest.get(key, ticket.queued_at))
+        depth = Counter(ticket.band for ticket in self._tickets.values())
+        return LaneStatistics(
+            depth={band: depth[band] for band in Band},
+            outside=len(self._outside),
+            oldest_queued_at=oldest,
+            expected_wait={band: self.expected_wait(band, now) for band in Band},
+            enqueued=self._enqueued,
+            dequeued=self._dequeued,
+            dropped=self._dropped,
+            tokens=self._budget.tokens(now),
+            capacity=self._budget.pace.capacity,
+            window_used=window.held(now),
+            window_limit=window.limit,
+            effective_rpm=self.retreat.effective_rpm,
+            spare_rpm=max(0.0, self.retreat.effective_rpm - self._sends.count(now) - queued),
+            quiet_until=self._quiet_until if self._quiet_until > now else None,
+            paused_models=dict(self._pressure.pauses()),
+        )
+
+    def window_has_room(self, now: float) -> bool:
+        """Could our own window take more? A 429 then was not about our sends alone."""
+        return self._budget.window.free(now) > 0
+
+    def __repr__(self) -> str:
+        return f"<Admission: {len(self._tickets)} waiting, retreat {self.retreat.state}>"
+
+    # Inside
+
+    def _is_full_for(self, band: Band) -> bool:
+        """Must a newcomer of that band wait outside? Also behind those of its band that already do."""
+        inside = len(self._tickets) - len(self._outside)
+        return inside >= self._queue_max or bool(self._queue.outside(band))
+
+    def _enqueue(self, ticket: Ticket) -> None:
+        self._enqueued += 1
+        self._tickets[ticket.id] = ticket
+        if ticket.outside:
+            self._outside.add(ticket.id)
+        if self._pressure.is_paused(ticket.model):
+            self._park(ticket)
+        else:
+            self._queue.add(ticket)
+
+    def _enforce_bound(self, newcomer: Ticket, now: float) -> None:
+        """The newcomer has to wait, and one more than the queue takes is inside: somebody has to go."""
+        if len(self._tickets) - len(self._outside) <= self._queue_max:
+            return
+        victim = newcomer
+        if self._full_policy is FullPolicy.DROP_LOWEST:  # the newest of the lowest band, maybe the newcomer
+            victim = max(reversed(self._tickets.values()), key=lambda ticket: ticket.band)
+        wait = self._estimate(victim, now)
+        self._leave(victim)
+        if victim is newcomer:
+            self._decisions.append(QueueFull(victim, wait))
+        else:
+            self._decisions.append(Dropped(victim, wait))
+        self._dropped += 1
+
+    def _leave(self, ticket: Ticket) -> None:
+        """It waits no longer, for whatever reason."""
+        del self._tickets[ticket.id]
+        self._outside.discard(ticket.id)
+        if ticket.id in self._parked.get(ticket.model, ()):
+            self._unpark(ticket)
+        else:
+            self._queue.remove(ticket)
+        if ticket.id in self._probes:
+            self._probes.remove(ticket.id)
+            self._pressure.probe_lost(ticket.model)
+
+    def _park(self, ticket: Ticket) -> None:
+        self._parked.setdefault(ticket.model, {})[ticket.id] = ticket
+
+    def _unpark(self, ticket: Ticket) -> None:
+        parked = self._parked[ticket.model]
+        del parked[ticket.id]
+        if not parked:
+            del self._parked[ticket.model]
+
+    def _unpause(self, model: str) -> None:
+        self._pressure.cleared(model)
+        for ticket in self._parked.pop(model, {}).values():
+            self._queue.add(ticket)
+
+    def _choose_probes(self, now: float) -> None:
+        """One request of each model whose pause has ended queues for a slot; the others stay parked."""
+        due = [model for model in self._parked if self._pressure.probe_at(model) <= now]
+        for model in due:
+            ticket = min(self._parked[model].values(), key=lambda ticket: ticket.band)
+            self._pressure.begin_probe(model)
+            self._probes.add(ticket.id)
+            self._unpark(ticket)
+            self._queue.add(ticket)
+
+    def _hand_out(self, now: float) -> None:
+        """Slots to those whose turn it is, as long as one may go."""
+        self._choose_probes(now)
+        while self._queue and self._may_go_at(now) <= now:
+            ticket = self._queue.take(now)
+            if self._pressure.is_paused(ticket.model) and ticket.id not in self._probes:
+                self._park(ticket)  # its model was paused while it waited
+            else:
+                self._admit(ticket, now)
+            self._note_backlog(now)
+
+    def _admit(self, ticket: Ticket, now: float) -> None:
+        del self._tickets[ticket.id]
+        self._outside.discard(ticket.id)
+        self._dequeued += 1
+        self._sends.add(now)
+        for band, sends in self._sends_by_band.items():
+            sends.add(now, marked=ticket.band < band)
+        probe = ticket.id in self._probes
+        self._probes.discard(ticket.id)
+        self._decisions.append(Admitted(ticket, self._budget.send(now), probe))
+
+    def _may_go_at(self, now: float) -> float:
+        urgent = self._queue.depth(Band.URGENT) > 0
+        return max(self._quiet_until, self._budget.may_go_at(now, urgent=urgent))
+
+    def _note_backlog(self, now: float) -> None:
+        self._budget.backlog(len(self._queue) > self._queue.depth(Band.URGENT), now)
+
+    def _watch_deadline(self, ticket: Ticket) -> None:
+        if len(self._deadlines) > 2 * len(self._tickets) + 64:  # mostly of those that left before
+            self._deadlines = [entry for entry in self._deadlines if entry[1] in self._tickets]
+            heapq.heapify(self._deadlines)
+        heapq.heappush(self._deadlines, (ticket.deadline_at, ticket.id))
+
+    def _miss_deadlines(self, now: float) -> None:
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, id_ = heapq.heappop(self._deadlines)
+            if ticket := self._tickets.get(id_):
+                wait = self._estimate(ticket, now)
+                self._leave(ticket)
+                self._decisions.append(NoSlotInTime(ticket, wait))
+
+    def _estimate(self, ticket: Ticket, now: float) -> float:
+        """Seconds that a ticket that is in the queue still waits, at most about that."""
+        own = max(1, self._queue.waiting(ticket.band, ticket.agent))
+        agents = max(1, self._queue.agents(ticket.band))
+        wait = self._wait_behind(self._ahead_of(ticket.band, own=own, agents=agents), ticket.band, now)
+        if ticket.id in self._parked.get(ticket.model, ()):
+            wait = max(wait, self._pressure.until(ticket.model) - now)
+        return wait
+
+    def _ahead_of(self, band: Band, *, own: int, agents: int) -> int:
+        """Sends before the last of an agent's `own`: all of higher bands, and full rounds of its own.
+
+        Full rounds also where the others have fewer waiting: those who were served come again.
+        """
+        return sum(self._queue.depth(other) for other in Band if other < band) + own * agents - 1
+
+    def _wait_behind(self, ahead: int, band: Band, now: float) -> float:
+        wait = self._budget.wait_for(ahead, now, urgent=band is Band.URGENT)
+        higher = min(self._sends_by_band[band].share(now), LONGEST_SHARE)
+        return max(wait / (1 - higher), self._quiet_until - now)
