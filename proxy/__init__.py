@@ -4,7 +4,8 @@ The story of one request:
 
 1.  ``app`` routes it; a guard has looked at its host, its origin and its framing.
 2.  ``handler`` reads the whole body, then who asks and how urgently (``caller``, ``body``).
-3.  ``gate`` asks the pure ``core`` for a slot: the request goes, waits in its band, or is refused with a reason.
+3.  ``gate`` asks the pure ``core`` for a slot: the request goes, waits in its band, or is refused with a
+    reason.
 4.  The slot is on disk (``stamps``) before a byte leaves.
 5.  ``upstream`` writes the request; the slot's time runs from the moment the last byte was written.
 6.  ``core.classify`` says what the answer means: relay it, or try again through step 3.

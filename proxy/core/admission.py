@@ -4,8 +4,9 @@ Verbs for what happens (`arrive`, `cancel`, `written`, `unsent`, `answered`, `th
 collect what was decided (`decide`), and `wake_at`: when to call `decide` if nothing happens before. It can
 be run through a day of traffic in a moment, and is, in the tests.
 
-A request waits in one of two places: in the fair queue, where it takes the next slot when its turn comes,
-or parked with its model while that model is left alone (``pressure``). Both count for the bounded queue.
+A request waits in the fair queue, where it takes the next slot when its turn comes; unless its model is left
+alone for a while (``pressure``): then it is parked, and one request of that model queues to try it. Both
+count for the bounded queue.
 """
 
 import heapq
@@ -29,8 +30,8 @@ from proxy.core.recent import Recent
 from proxy.core.retreat import RateChange, Retreat
 from proxy.core.window import Slot
 
-LONGEST_SHARE = 0.9
-"""Higher bands' recent share of the sends never stretches an estimate more than tenfold."""
+LARGEST_SHARE = 0.9
+"""Higher bands' recent share of the budget never stretches an estimate more than tenfold."""
 
 
 class Admission:
@@ -51,15 +52,15 @@ class Admission:
         self._full_policy = full_policy
         self._pressure = Pressure()
         self._queue = FairQueue(aging_seconds)
-        self._parked: dict[str, dict[TicketId, Ticket]] = {}  # by model
-        self._probes: set[TicketId] = set()  # in the queue, to try a paused model
-        self._tickets: dict[TicketId, Ticket] = {}  # all that wait, in the order in which they came
+        # All that wait, in the order in which they came; in the queue, unless their model is paused
+        self._tickets: dict[TicketId, Ticket] = {}
+        self._by_model: dict[str, dict[TicketId, Ticket]] = {}
+        self._probes: dict[str, Ticket] = {}  # in the queue, to try their paused model
         self._outside: set[TicketId] = set()
         self._deadlines: list[tuple[float, TicketId]] = []  # a heap; those that left are skipped when met
         self._decisions: list[Decision] = []
         self._quiet_until = float("-inf")
         self._sends = Recent(60.0)
-        # Per band: all sends, and marked those of higher bands
         self._sends_by_band = {band: Recent(budget.window.hold_seconds) for band in Band}
         self._enqueued = self._dequeued = self._dropped = 0
 
@@ -97,22 +98,23 @@ class Admission:
 
     def answered(self, model: str, now: float, *, probe: bool) -> None:
         """The upstream answered anything but "too many"."""
-        self.retreat.answered(now, throttled=False)
+        self.retreat.answered(model, now, throttled=False)
         if probe:
             self._unpause(model)
 
     def throttled(self, model: str, now: float, *, probe: bool) -> None:
         """The upstream answered 429: over the account's limit or the model's, it does not say."""
-        self.retreat.answered(now, throttled=True)
-        self._pressure.throttled(model, now, probe=probe)
+        self.retreat.answered(model, now, throttled=True)
+        self._pause(model, now, probe=probe)
 
     def workers_full(self, model: str, now: float, *, probe: bool) -> None:
         """That model's workers are taken, by all its tenants: no word about our budget."""
-        self._pressure.throttled(model, now, probe=probe)
+        self._pause(model, now, probe=probe)
 
     def probe_lost(self, model: str) -> None:
         """A probe got no answer: its client left, or the connection failed."""
-        self._pressure.probe_lost(model)
+        if model not in self._probes:  # or a later one is about to be sent
+            self._pressure.probe_lost(model)
 
     def keep_quiet(self, until: float) -> None:
         """The upstream named a time (Retry-After) before which nothing is to be sent."""
@@ -140,8 +142,9 @@ class Admission:
         at = self.retreat.wake_at
         if self._queue:
             at = min(at, self._may_go_at(now))
-        for model in self._parked:
-            at = min(at, self._pressure.probe_at(model))
+        for model, _ in self._pressure.pauses():
+            if model in self._by_model:
+                at = min(at, self._pressure.probe_at(model))
         while self._deadlines and self._deadlines[0][1] not in self._tickets:
             heapq.heappop(self._deadlines)
         if self._deadlines:
@@ -191,16 +194,19 @@ class Admission:
     def _is_full_for(self, band: Band) -> bool:
         """Must a newcomer of that band wait outside? Also behind those of its band that already do."""
         inside = len(self._tickets) - len(self._outside)
-        return inside >= self._queue_max or bool(self._queue.outside(band))
+        return inside >= self._queue_max or self._queue.has_outside(band)
 
     def _enqueue(self, ticket: Ticket) -> None:
         self._enqueued += 1
         self._tickets[ticket.id] = ticket
         if ticket.outside:
             self._outside.add(ticket.id)
-        if self._pressure.is_paused(ticket.model):
-            self._park(ticket)
-        else:
+        self._by_model.setdefault(ticket.model, {})[ticket.id] = ticket
+        probe = self._probes.get(ticket.model)
+        if probe and ticket.band < probe.band:  # or a request that is more urgent would wait for its turn
+            self._queue.remove(probe)
+            self._probes[ticket.model] = ticket
+        if not self._is_parked(ticket):
             self._queue.add(ticket)
 
     def _enforce_bound(self, newcomer: Ticket, now: float) -> None:
@@ -219,61 +225,62 @@ class Admission:
         self._dropped += 1
 
     def _leave(self, ticket: Ticket) -> None:
-        """It waits no longer, for whatever reason."""
-        del self._tickets[ticket.id]
-        self._outside.discard(ticket.id)
-        if ticket.id in self._parked.get(ticket.model, ()):
-            self._unpark(ticket)
-        else:
+        """It waits no longer, for whatever reason but a slot."""
+        if not self._is_parked(ticket):
             self._queue.remove(ticket)
-        if ticket.id in self._probes:
-            self._probes.remove(ticket.id)
+        self._forget_ticket(ticket)
+        if self._probes.get(ticket.model) is ticket:
+            del self._probes[ticket.model]
             self._pressure.probe_lost(ticket.model)
 
-    def _park(self, ticket: Ticket) -> None:
-        self._parked.setdefault(ticket.model, {})[ticket.id] = ticket
+    def _forget_ticket(self, ticket: Ticket) -> None:
+        del self._tickets[ticket.id]
+        self._outside.discard(ticket.id)
+        of_model = self._by_model[ticket.model]
+        del of_model[ticket.id]
+        if not of_model:
+            del self._by_model[ticket.model]
 
-    def _unpark(self, ticket: Ticket) -> None:
-        parked = self._parked[ticket.model]
-        del parked[ticket.id]
-        if not parked:
-            del self._parked[ticket.model]
+    def _is_parked(self, ticket: Ticket) -> bool:
+        return self._pressure.is_paused(ticket.model) and self._probes.get(ticket.model) is not ticket
+
+    def _pause(self, model: str, now: float, *, probe: bool) -> None:
+        if not self._pressure.is_paused(model):
+            for ticket in self._by_model.get(model, {}).values():
+                self._queue.remove(ticket)
+        # The word of a probe that was given up counts no more once the next one is about to be sent.
+        self._pressure.throttled(model, now, probe=probe and model not in self._probes)
+        self._pressure.forget(now, but=self._by_model)
 
     def _unpause(self, model: str) -> None:
+        parked = [ticket for ticket in self._by_model.get(model, {}).values() if self._is_parked(ticket)]
         self._pressure.cleared(model)
-        for ticket in self._parked.pop(model, {}).values():
+        self._probes.pop(model, None)
+        for ticket in parked:
             self._queue.add(ticket)
 
     def _choose_probes(self, now: float) -> None:
         """One request of each model whose pause has ended queues for a slot; the others stay parked."""
-        due = [model for model in self._parked if self._pressure.probe_at(model) <= now]
-        for model in due:
-            ticket = min(self._parked[model].values(), key=lambda ticket: ticket.band)
-            self._pressure.begin_probe(model)
-            self._probes.add(ticket.id)
-            self._unpark(ticket)
-            self._queue.add(ticket)
+        for model, _ in self._pressure.pauses():
+            if model in self._by_model and self._pressure.probe_at(model) <= now:
+                ticket = min(self._by_model[model].values(), key=lambda ticket: ticket.band)
+                self._pressure.begin_probe(model)
+                self._probes[model] = ticket
+                self._queue.add(ticket)
 
     def _hand_out(self, now: float) -> None:
         """Slots to those whose turn it is, as long as one may go."""
         self._choose_probes(now)
         while self._queue and self._may_go_at(now) <= now:
-            ticket = self._queue.take(now)
-            if self._pressure.is_paused(ticket.model) and ticket.id not in self._probes:
-                self._park(ticket)  # its model was paused while it waited
-            else:
-                self._admit(ticket, now)
+            self._admit(self._queue.take(now), now)
             self._note_backlog(now)
 
     def _admit(self, ticket: Ticket, now: float) -> None:
-        del self._tickets[ticket.id]
-        self._outside.discard(ticket.id)
+        self._forget_ticket(ticket)
         self._dequeued += 1
         self._sends.add(now)
-        for band, sends in self._sends_by_band.items():
-            sends.add(now, marked=ticket.band < band)
-        probe = ticket.id in self._probes
-        self._probes.discard(ticket.id)
+        self._sends_by_band[ticket.band].add(now)
+        probe = self._probes.pop(ticket.model, None) is not None
         self._decisions.append(Admitted(ticket, self._budget.send(now), probe))
 
     def _may_go_at(self, now: float) -> float:
@@ -302,7 +309,7 @@ class Admission:
         own = max(1, self._queue.waiting(ticket.band, ticket.agent))
         agents = max(1, self._queue.agents(ticket.band))
         wait = self._wait_behind(self._ahead_of(ticket.band, own=own, agents=agents), ticket.band, now)
-        if ticket.id in self._parked.get(ticket.model, ()):
+        if self._is_parked(ticket):
             wait = max(wait, self._pressure.until(ticket.model) - now)
         return wait
 
@@ -314,6 +321,9 @@ class Admission:
         return sum(self._queue.depth(other) for other in Band if other < band) + own * agents - 1
 
     def _wait_behind(self, ahead: int, band: Band, now: float) -> float:
-        wait = self._budget.wait_for(ahead, now, urgent=band is Band.URGENT)
-        higher = min(self._sends_by_band[band].share(now), LONGEST_SHARE)
-        return max(wait / (1 - higher), self._quiet_until - now)
+        urgent = band is Band.URGENT
+        wait = self._budget.wait_for(ahead, now, urgent=urgent, not_before=self._quiet_until)
+        # Of the budget, not of the sends: one urgent request in an idle minute is no reason to wait longer.
+        higher = sum(self._sends_by_band[other].count(now) for other in Band if other < band)
+        share = higher / (self._budget.window.limit * self.retreat.factor)
+        return wait / (1 - min(share, LARGEST_SHARE))

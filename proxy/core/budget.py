@@ -6,8 +6,9 @@ Three rules, and the latest of them decides:
 2. the window (``window``): never more than L held;
 3. the promise to URGENT: a paced send may take even the reserve, but only while urgent requests that come
    every two intervals from now on would still find a slot. The j-th slot comes free at r(j); until then
-   `free + j` slots serve urgent requests for `(free + j) * 2T` seconds. The rule holds at every j; looking
-   at 0, 1, 2, 4, 8 … keeps it cheap and in simulation was as good as looking at all.
+   `n = free + j` slots serve urgent requests for `n * 2T` seconds; or, as far as the reserve goes, the n-th
+   of those that come all at once in `(n + 1) * T`. The rule holds at every j; looking at 0, 1, 2, 4, 8 …
+   keeps it cheap and in simulation was as good as looking at all.
 
 A strict reserve instead of rule 3 (some slots never given to others) idles a tenth of the budget; no
 reserve lets URGENT wait behind a full window. Both were simulated (docs/performance.md).
@@ -37,7 +38,7 @@ class Budget:
         self._bucket_capacity = bucket_capacity
         self._factor = 1.0
         self.window = Window(limit, window_seconds + margin_seconds)
-        self.window.restore(release_ats)
+        self.window.restore(release_ats, now)
         self._bucket = Bucket(self._pace(), now, self.window.held(now))
         self._backlogged = False
 
@@ -54,18 +55,25 @@ class Budget:
         at = self._bucket.ready_at(now, urgent=urgent)
         free = self.window.free(now)
         if free < 1:
-            return max(at, self.window.release_at(0, now))
+            return max(at, self.window.release_at(-free, now))
         if urgent or (not self._backlogged and free > self.pace.reserve):
             return at
         return max(at, self._promise_allows_at(now, free))
 
     def _promise_allows_at(self, now: float, free: int) -> float:
-        """The earliest time at which a send that is not urgent leaves the promise to URGENT intact."""
-        at, index, held = now, 0, self.window.limit - free
+        """The earliest time at which a send that is not urgent leaves the promise to URGENT intact.
+
+        A hundredth of an interval is not waited for: while a slot is not written, its release moves on with
+        `now`, and so does this time. Whoever slept until then would wake again and again, at each float.
+        """
+        pace, held = self.pace, self.window.limit - free
+        at, index = now, 0
         while index < held:
-            at = max(at, self.window.release_at(index, now) - (free + index) * 2 * self.pace.interval)
+            slots = free + index
+            turns = slots + 1 if slots <= pace.reserve else slots * 2
+            at = max(at, self.window.release_at(index, now) - turns * pace.interval)
             index = index * 2 or 1
-        return at
+        return at if at - now > pace.interval / 100 else now
 
     def send(self, now: float) -> Slot:
         """Spend one slot. The caller has seen that it may go."""
@@ -83,17 +91,19 @@ class Budget:
         self._factor = factor
         self._bucket.change(self._pace(), now)
 
-    def wait_for(self, ahead: int, now: float, *, urgent: bool) -> float:
-        """Estimated seconds until a request with `ahead` others before it may go.
+    def wait_for(self, ahead: int, now: float, *, urgent: bool, not_before: float) -> float:
+        """Estimated seconds until a request with `ahead` others before it may go, nobody `not_before`.
 
         The latest of three: its turn in the pace, the slot that comes free for it, and the next send of all.
         """
-        first = self.may_go_at(now, urgent=urgent) - now
-        paced = self._bucket.debt(now) + (ahead - (self.pace.reserve if urgent else 0)) * self.pace.interval
+        first = max(self.may_go_at(now, urgent=urgent), not_before) - now
+        turns = ahead - (self.pace.reserve if urgent else 0)
+        paced = max(self._bucket.debt(now), not_before - now) + turns * self.pace.interval
         free = self.window.free(now)
         if ahead < free:
             return max(first, paced)
-        rounds, index = divmod(ahead - free, self.window.limit)
+        held = self.window.limit - free
+        rounds, index = divmod(ahead - free, max(held, self.window.limit))
         release_at = self.window.release_at(index, now) + rounds * self.window.hold_seconds
         return max(first, paced, release_at - now)
 

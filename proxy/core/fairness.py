@@ -12,7 +12,7 @@ A band has an inside, which counts for the bounded queue, and an outside, where 
 queue let pass. Those outside come after those inside of the same band.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import NewType
 
@@ -42,10 +42,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._agents: OrderedDict[str, OrderedDict[str, OrderedDict[TicketId, Ticket]]] = OrderedDict()
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
+        self._waiting: Counter[str] = Counter()  # tickets by agent
 
     @property
     def agents(self) -> int:
@@ -54,24 +51,24 @@ class Turns:
 
     def waiting(self, agent: str) -> int:
         """How many tickets of that agent wait here."""
-        return sum(len(tickets) for tickets in self._agents.get(agent, {}).values())
+        return self._waiting[agent]
 
     def add(self, ticket: Ticket) -> None:
         """At the tail of its session."""
         sessions = self._agents.setdefault(ticket.agent, OrderedDict())
         sessions.setdefault(ticket.session, OrderedDict())[ticket.id] = ticket
-        self._count += 1
+        self._waiting[ticket.agent] += 1
 
     def remove(self, ticket: Ticket) -> None:
         """From wherever it stands. KeyError if it does not wait here."""
         sessions = self._agents[ticket.agent]
         tickets = sessions[ticket.session]
         del tickets[ticket.id]
-        self._count -= 1
+        self._waiting[ticket.agent] -= 1
         if not tickets:
             del sessions[ticket.session]
             if not sessions:
-                del self._agents[ticket.agent]
+                del self._agents[ticket.agent], self._waiting[ticket.agent]
 
     def take(self) -> Ticket:
         """The next one; its agent and its session go to the end of their rounds. StopIteration if empty."""
@@ -115,9 +112,9 @@ class FairQueue:
         """How many wait in that band, inside and outside."""
         return len(self._bands[band].by_arrival)
 
-    def outside(self, band: Band) -> int:
-        """How many wait in that band outside the bounded queue."""
-        return len(self._bands[band].outside)
+    def has_outside(self, band: Band) -> bool:
+        """Does anybody wait in that band outside the bounded queue?"""
+        return self._bands[band].outside.agents > 0
 
     def agents(self, band: Band) -> int:
         """How many agents wait in that band; one that waits inside and outside counts for both."""
@@ -146,7 +143,7 @@ class FairQueue:
         waiting = [band for band in Band if self._bands[band].by_arrival]
         queue = self._bands[self._whose_turn(waiting, now)]
         queue.turns_since_aged += 1
-        ticket = queue.inside.take() if queue.inside else queue.outside.take()
+        ticket = queue.inside.take() if queue.inside.agents else queue.outside.take()
         del queue.by_arrival[ticket.id]
         return ticket
 

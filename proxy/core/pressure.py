@@ -4,7 +4,7 @@ Without a pause every waiting request for such a model spends a slot to learn th
 took 40 of 119 sends in three minutes, with pauses and single probes 8 (simulated). Other models go on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 FIRST_PAUSE_SECONDS = 2.0
@@ -32,7 +32,6 @@ class Pressure:
         """The model refused a request. Those sent before its pause began tell nothing new."""
         pause = self._pauses.get(model)
         if pause is None:
-            self._forget(now)
             self._pauses[model] = _Pause(FIRST_PAUSE_SECONDS, now + FIRST_PAUSE_SECONDS)
         elif probe:
             seconds = min(pause.seconds * 2, LONGEST_PAUSE_SECONDS)
@@ -48,7 +47,7 @@ class Pressure:
             pause.probing = False
 
     def begin_probe(self, model: str) -> None:
-        """From now on one request is under way for this paused model; nobody else is sent."""
+        """One request for this paused model is chosen to try it; nobody else is sent until it is answered."""
         self._pauses[model].probing = True
 
     def is_paused(self, model: str) -> bool:
@@ -69,7 +68,9 @@ class Pressure:
         for model, pause in self._pauses.items():
             yield model, pause.until
 
-    def _forget(self, now: float) -> None:
-        stale = [m for m, p in self._pauses.items() if not p.probing and p.until + FORGET_AFTER_SECONDS < now]
-        for model in stale:
-            del self._pauses[model]
+    def forget(self, now: float, *, but: Container[str]) -> None:
+        """Drop the pauses that ended long ago, `but` those of models for which somebody waits."""
+        for model, pause in list(self._pauses.items()):
+            stale = pause.until + FORGET_AFTER_SECONDS < now
+            if stale and not pause.probing and model not in but:
+                del self._pauses[model]

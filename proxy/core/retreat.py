@@ -11,12 +11,15 @@ drive 40 down to 12.7 on one clump of five.
     retreat  --recover_seconds of calm-->             recover   rate + step per judgement
     recover  --share >= enter at rate R-->            retreat   rate x factor; R - step is a learnt ceiling
     recover  --the base rate is reached-->            normal
+
+A 429 does not say whose limit it is, the account's or that of one model. The other models tell: if most
+answers came from models without a single 429, the throttled ones have limits of their own and are left to
+``pressure``. With one model in use its 429s count for both.
 """
 
+from collections import Counter, deque
 from dataclasses import dataclass
 from enum import StrEnum
-
-from proxy.core.recent import Recent
 
 CEILING_TRIAL_SECONDS = 600.0
 """A learnt ceiling is tried again, one step higher, every ten minutes."""
@@ -71,7 +74,8 @@ class Retreat:
         self.state = RetreatState.NORMAL
         self.effective_rpm = base_rpm
         self.ceiling_rpm: float | None = None
-        self._answers = Recent(rules.window_seconds)  # since the last step down or the turn to recovery
+        # (at, model, throttled) of the last window, since the last step down or the turn to recovery
+        self._answers: deque[tuple[float, str, bool]] = deque()
         self._judge_at = float("inf")  # no judgement is due while all is normal
         self._calm_since = float("-inf")
         self._ceiling_tried_at = float("-inf")
@@ -88,14 +92,15 @@ class Retreat:
 
     def share(self, now: float) -> float:
         """The share of 429s among the answers that the next judgement would look at."""
-        return self._answers.share(now)
+        return self._evidence(now)[0]
 
-    def answered(self, now: float, *, throttled: bool) -> None:
+    def answered(self, model: str, now: float, *, throttled: bool) -> None:
         """An answer of the upstream arrived; `throttled` if it was a 429.
 
         The first 429 starts the clock of judgements, so that a clump of them is judged once, as a whole.
         """
-        self._answers.add(now, marked=throttled)
+        self._forget_old(now)
+        self._answers.append((now, model, throttled))
         if throttled and self._judge_at == float("inf"):
             self._judge_at = now + self._rules.judge_seconds
 
@@ -103,7 +108,7 @@ class Retreat:
         """One judgement, if one is due; the change if it made one."""
         if now < self._judge_at:
             return None
-        share, count = self._answers.share(now), self._answers.count(now)
+        share, count = self._evidence(now)
         if count and share >= self._rules.recover_share:
             self._calm_since = now
         from_state, from_rpm = self.state, self.effective_rpm
@@ -118,12 +123,29 @@ class Retreat:
                     self.ceiling_rpm = max(self._floor_rpm, from_rpm - self._rules.recover_step_rpm)
                 else:
                     self._step_up(now)
-        quiet = self.state is RetreatState.NORMAL and not self._answers.marked(now)
+        quiet = self.state is RetreatState.NORMAL and not any(throttled for _, _, throttled in self._answers)
         self._judge_at = float("inf") if quiet else now + self._rules.judge_seconds
         if (self.state, self.effective_rpm) == (from_state, from_rpm):
             return None
         at_floor = self.state is RetreatState.RETREAT and self.effective_rpm <= self._floor_rpm
         return RateChange(self.state, from_rpm, self.effective_rpm, share, count, at_floor)
+
+    def _evidence(self, now: float) -> tuple[float, int]:
+        """The share of 429s that speak of the account, and the number of answers."""
+        self._forget_old(now)
+        answers, throttled = Counter[str](), Counter[str]()
+        for _, model, is_throttled in self._answers:
+            answers[model] += 1
+            throttled[model] += is_throttled
+        count = answers.total()
+        untroubled = sum(answers[model] for model in answers if not throttled[model])
+        if untroubled * 2 >= count:  # also where there was no answer at all
+            return 0.0, count
+        return throttled.total() / count, count
+
+    def _forget_old(self, now: float) -> None:
+        while self._answers and self._answers[0][0] <= now - self._rules.window_seconds:
+            self._answers.popleft()
 
     def _judge_trouble(self, share: float, count: int, bound: float, now: float) -> bool:
         rules = self._rules

@@ -7,7 +7,6 @@ as long as the way to the upstream varies by no more than the margin. A request 
 its slot; a request of which no byte was written gives it back.
 """
 
-from bisect import insort
 from collections import deque
 from collections.abc import Iterable
 from typing import NewType
@@ -42,10 +41,13 @@ class Window:
         """Not one byte of the slot's request left: the upstream cannot have counted it."""
         self._unwritten.remove(slot)
 
-    def restore(self, release_ats: Iterable[float]) -> None:
-        """Slots that an earlier process held, by the times at which they come free."""
-        for release_at in release_ats:
-            insort(self._release_ats, release_at)
+    def restore(self, release_ats: Iterable[float], now: float) -> None:
+        """Slots that an earlier process held, by the times at which they come free.
+
+        Whatever that process did, it did before `now`: no slot is held longer than if it were written now.
+        (A clock that stepped, or a longer window before the restart, may say otherwise.)
+        """
+        self._release_ats.extend(sorted(min(at, now + self.hold_seconds) for at in release_ats))
 
     def held(self, now: float) -> int:
         """Slots that are not free at `now`."""

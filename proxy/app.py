@@ -1,0 +1,113 @@
+"""Which path leads where.
+
+What is under `/v1` goes to the handler as it came, but for the list of models, which comes from a cache; our
+own endpoints are answered here; everything else does not exist. `/v1` is matched on the raw bytes of the
+target, because those are what is sent on.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from proxy.handler import Handler
+from proxy.headers import first
+from proxy.metrics import Metrics
+from proxy.models import ModelsCache
+from proxy.openapi import DESCRIPTION
+from proxy.refusals import Refusal
+from proxy.status import Status
+from shared.answers import answer, error_body, refuse
+from shared.asgi import App, Receive, Scope, Send
+
+_MODELS: Final = b"/v1/models"
+
+
+def build_app(
+    *,
+    handler: Handler,
+    models: ModelsCache,
+    status: Status,
+    metrics: Metrics,
+    upstream_reachable: Callable[[], Awaitable[bool]],
+) -> App:
+    """The app of the proxy's port, to be put behind a guard."""
+    own = _own_endpoints(status, upstream_reachable)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        path: bytes = scope["raw_path"]
+        if not path.startswith(b"/v1/"):
+            await own(scope, receive, send)
+        elif scope["method"] in {"GET", "HEAD"} and (path == _MODELS or path.startswith(_MODELS + b"/")):
+            metrics.tally.total += 1
+            metrics.tally.passthrough += 1
+            await _answer_models(models, path, scope, send)
+        else:
+            await handler(scope, receive, send)
+
+    return app
+
+
+async def _answer_models(models: ModelsCache, path: bytes, scope: Scope, send: Send) -> None:
+    known = await models.get(first(scope["headers"], b"authorization"))
+    if isinstance(known, Refusal):
+        await refuse(send, known.status, known.code, known.message, known.headers)
+        return
+    if path == _MODELS:
+        await answer(send, 200, known.body)
+        return
+    name = unquote_to_bytes(path.removeprefix(_MODELS + b"/")).decode("utf-8", "replace")
+    entry = known.by_id.get(name)
+    if entry is None:
+        await refuse(send, 404, "not_found", "the upstream does not list a model of that name")
+    else:
+        await answer(send, 200, entry)
+
+
+def _own_endpoints(status: Status, upstream_reachable: Callable[[], Awaitable[bool]]) -> Starlette:
+    def page(path: str, content: Callable[[], object]) -> Route:
+        async def endpoint(_request: Request) -> Response:
+            return _json(content())
+
+        return Route(path, endpoint, methods=["GET"])
+
+    async def ready(_request: Request) -> Response:
+        picture = status.ready(upstream_reachable=await upstream_reachable())
+        return _json(picture, status=200 if picture["ready"] else 503)
+
+    return Starlette(
+        routes=[
+            page("/health", status.health),
+            Route("/health/ready", ready, methods=["GET"]),
+            page("/status", status.status),
+            page("/api/capacity", status.capacity),
+            page("/api/agents", status.agents),
+            page("/openapi.json", lambda: DESCRIPTION),
+        ],
+        exception_handlers={HTTPException: _refused},
+    )
+
+
+def _refused(_request: Request, error: Exception) -> Response:
+    """Starlette's 404 and 405, in the form that all our errors have."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        code, message = "not_found", "there is nothing at this path"
+    else:
+        code, message = "invalid_request", "this method is not served here"
+    return Response(
+        error_body(code, message),
+        status_code=error.status_code,
+        headers=dict(error.headers or {}),
+        media_type="application/json",
+    )
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status_code=status, media_type="application/json")

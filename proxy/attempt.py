@@ -1,0 +1,74 @@
+"""One attempt, judged: what the upstream answered, and what that means."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from proxy.core.classify import Meaning, classify
+from proxy.encoding import Decoder
+from proxy.headers import first
+from proxy.upstream import Answer, Failure, Outgoing, Upstream
+from shared import clock
+from shared.asgi import Headers
+
+_READ_FIRST: Final = frozenset({401, 402, 429, 500, 502, 503, 504})
+"""Read to their end before anything is passed on: another attempt may follow, or the lane may learn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An upstream answer that was read to its end and can still be passed on. Header names in lower case."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one attempt came to."""
+
+    meaning: Meaning
+    answer: Answer | Stored | Failure
+    retry_after: float | None = None
+    """Seconds, as the upstream said: any number."""
+
+    @property
+    def label(self) -> str:
+        """For the metric of upstream errors: the status code, or the kind of failure."""
+        return str(self.meaning) if isinstance(self.answer, Failure) else str(self.answer.status)
+
+
+async def attempt(upstream: Upstream, outgoing: Outgoing, on_written: Callable[[], None]) -> Result:
+    """Send once. The answer of a Result that holds one is to be closed."""
+    answer = await upstream.send(outgoing, on_written)
+    if isinstance(answer, Failure):
+        return Result(answer.meaning, answer)
+    if 300 <= answer.status < 400:
+        await answer.aclose()
+        return Result(Meaning.REDIRECT, Failure(Meaning.REDIRECT, str(answer.status)))
+    if answer.status not in _READ_FIRST:
+        return Result(Meaning.ANSWERED, answer)
+    try:
+        body = await answer.read()
+    finally:
+        await answer.aclose()
+    stored = Stored(answer.status, [(name.lower(), value) for name, value in answer.headers], body)
+    readable = Decoder(first(stored.headers, b"content-encoding")).feed(body)
+    return Result(classify(stored.status, readable), stored, _retry_after(stored.headers))
+
+
+def _retry_after(headers: Headers) -> float | None:
+    """The seconds of a Retry-After, which may be a number or a date (RFC 9110, 10.2.3); None for nonsense."""
+    text = (first(headers, b"retry-after") or b"").decode("latin-1").strip()
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return parsedate_to_datetime(text).timestamp() - clock.wall()
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,205 @@
+"""The task tree of the sidecar, on one screen. Shutdown order is nesting order.
+
+    process         signals, watchdog
+    └─ lane         the gate's pump
+       └─ servers   the proxy's port, the metrics' port, the drain
+
+The servers end first, when the drain has ended; then the lane has nobody left to serve; then the process.
+"""
+
+import random
+import socket
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+import trio
+
+from proxy import __version__
+from proxy.agents import Agents
+from proxy.app import build_app
+from proxy.core.admission import Admission
+from proxy.core.budget import Budget
+from proxy.core.decisions import FullPolicy
+from proxy.core.retreat import Retreat, RetreatRules
+from proxy.gate import Gate
+from proxy.handler import Handler
+from proxy.metrics import PROVIDER, Metrics
+from proxy.models import ModelsCache
+from proxy.settings import Settings
+from proxy.stamps import Stamps
+from proxy.status import Status
+from proxy.upstream import Upstream
+from shared import clock, logs
+from shared.asgi import App
+from shared.guard import Guard
+from shared.lifecycle import Lifecycle, last_resort
+from shared.metrics import metrics_app
+from shared.sd_notify import SdNotify
+from shared.serving import listen, raise_descriptor_limit, serve
+from shared.signals import stop_on_signals
+from shared.statedir import open_state_dir
+
+CUT_SECONDS = 0.5
+"""For the last words to those that the drain could not wait for, and again for their connections to close."""
+
+LAST_RESORT_SECONDS = 3.0
+"""After the drain's deadline the process ends, whatever holds it."""
+
+_log = structlog.get_logger()
+
+
+def run(settings: Settings, notify: SdNotify) -> int:
+    """Serve until a signal; the exit code. Raises StartError where something is in the way."""
+    secrets = (settings.upstream_api_key.get_secret_value(), settings.admin_token.get_secret_value())
+    logs.configure(level=settings.log_level, fmt=settings.log_format, secrets=secrets)
+    for warning in settings.warnings:
+        _log.warning("setting_changed", message=warning)
+    raise_descriptor_limit()
+    state_dir = open_state_dir(settings.state_dir, "sidecar.lock")
+    stamps = Stamps(
+        state_dir.path / f"{PROVIDER}.window",
+        hold_seconds=settings.window_seconds + settings.window_margin_seconds,
+        limit=settings.window_limit,
+        now=clock.monotonic(),
+        boot_id=clock.boot_id(),
+    )
+    ports = (
+        listen(settings.listen_host, settings.listen_port),
+        listen(settings.listen_host, settings.metrics_port),
+    )
+    try:
+        trio.run(serve_until_stopped, settings, stamps, *ports, notify)
+    finally:
+        stamps.close()
+        state_dir.close()
+    return 0
+
+
+async def serve_until_stopped(
+    settings: Settings, stamps: Stamps, port: socket.socket, metrics_port: socket.socket, notify: SdNotify
+) -> None:
+    """The task tree."""
+    lifecycle, patience = Lifecycle(), trio.CancelScope()
+    parts = assemble(settings, stamps, lifecycle)
+    async with trio.open_nursery() as process:
+        await process.start(stop_on_signals, lifecycle.begin_drain, patience.cancel)
+        process.start_soon(notify.watchdog)
+        async with trio.open_nursery() as lane:
+            lane.start_soon(parts.gate.run)
+            async with trio.open_nursery() as servers:
+                serving = partial(serve, shutdown=lifecycle.drain_ended, grace_seconds=CUT_SECONDS)
+                host, number = await servers.start(serving, parts.proxy_app, port)
+                _, metrics_number = await servers.start(serving, parts.metrics_app, metrics_port)
+                _tell_start(settings, host, number, metrics_number)
+                notify.ready()
+                await lifecycle.drain_begun.wait()
+                notify.stopping()
+                await _drain(settings.drain_seconds, patience, parts)
+                lifecycle.end_drain()
+            lane.cancel_scope.cancel()
+        process.cancel_scope.cancel()
+    await parts.upstream.aclose()
+    _log.info("sidecar_stopped")
+
+
+async def _drain(seconds: float, patience: trio.CancelScope, parts: "Parts") -> None:
+    """Let what is under way finish, for as long as allowed; a second signal ends the patience."""
+    _log.info("sidecar_draining", seconds=seconds, waiting=repr(parts.gate))
+    last_resort(seconds + LAST_RESORT_SECONDS)
+    with trio.move_on_after(seconds), patience:
+        await parts.handler.idle()
+    parts.gate.close()
+    parts.handler.cut_off()
+    with trio.move_on_after(CUT_SECONDS):
+        await parts.handler.idle()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the task tree runs."""
+
+    gate: Gate
+    handler: Handler
+    upstream: Upstream
+    proxy_app: App
+    metrics_app: App
+
+
+def assemble(settings: Settings, stamps: Stamps, lifecycle: Lifecycle) -> Parts:
+    """Everything that serves requests, put together; inside Trio, because it begins at Trio's time."""
+    gate = _gate(settings, stamps, trio.current_time())
+    upstream = Upstream(
+        settings.upstream_url,
+        first_byte_seconds=settings.first_byte_seconds,
+        silence_seconds=settings.request_timeout,
+    )
+    agents, metrics = Agents(), Metrics()
+    models = ModelsCache(upstream, gate, metrics, ttl_seconds=settings.models_ttl)
+    handler = Handler(
+        settings,
+        gate=gate,
+        upstream=upstream,
+        agents=agents,
+        metrics=metrics,
+        lifecycle=lifecycle,
+        lot=random.random,
+    )
+    status = Status(
+        settings, gate=gate, upstream=upstream, agents=agents, metrics=metrics, lifecycle=lifecycle
+    )
+    metrics.watch(status.gauges)
+
+    async def upstream_reachable() -> bool:
+        return await upstream.check(probe=models.question(None))
+
+    async def before_scrape() -> None:
+        await upstream_reachable()
+
+    def guarded(app: App) -> Guard:
+        return Guard(app, allowed_hosts=settings.allowed_hosts, listen_host=settings.listen_host)
+
+    proxy_app = build_app(
+        handler=handler,
+        models=models,
+        status=status,
+        metrics=metrics,
+        upstream_reachable=upstream_reachable,
+    )
+    scraped = metrics_app(metrics.registry, before_scrape=before_scrape)
+    return Parts(gate, handler, upstream, guarded(proxy_app), guarded(scraped))
+
+
+def _gate(settings: Settings, stamps: Stamps, now: float) -> Gate:
+    budget = Budget(
+        limit=settings.window_limit,
+        window_seconds=settings.window_seconds,
+        margin_seconds=settings.window_margin_seconds,
+        bucket_capacity=settings.bucket_capacity,
+        now=now,
+        release_ats=[now + seconds for seconds in stamps.held_for],
+    )
+    retreat = Retreat(RetreatRules(**settings.retreat.model_dump()), settings.rate_rpm)
+    admission = Admission(
+        budget,
+        retreat,
+        queue_max=settings.queue_max_size,
+        full_policy=FullPolicy(settings.effective_queue_full_policy),
+        aging_seconds=settings.aging_seconds,
+    )
+    return Gate(admission, retreat, stamps)
+
+
+def _tell_start(settings: Settings, host: str, port: int, metrics_port: int) -> None:
+    shown = f"[{host}]" if ":" in host else host
+    _log.info(
+        "sidecar_started",
+        version=__version__,
+        host=host,
+        port=port,
+        metrics_port=metrics_port,
+        url=f"http://{shown}:{port}/v1",
+        upstream=settings.upstream_url,
+        rate_rpm=settings.rate_rpm,
+        state_dir=str(settings.state_dir),
+    )

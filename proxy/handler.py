@@ -1,0 +1,299 @@
+"""ONE REQUEST, top to bottom.
+
+    read it  ->  ask for a slot  ->  send it  ->  was that an answer?  ->  pass it on
+                      ^                                   |
+                      +------ a pause, then again <-------+
+
+Everything before the first byte reaches the client can be repeated, and is, as long as the client's deadline
+allows; nothing after it is. One watcher stands beside all of it: when the client hangs up, whatever the
+request holds (a place in the queue, a slot, a connection to the upstream) is given back at once.
+"""
+
+import uuid
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+
+import trio
+
+from proxy.agents import AgentRow, Agents
+from proxy.attempt import Result, Stored, attempt
+from proxy.body import BadBodyError, Body, read_body
+from proxy.caller import identify, patience_seconds
+from proxy.core.band import Band
+from proxy.core.classify import Meaning, backoff_seconds, worth_another
+from proxy.exchange import Exchange
+from proxy.gate import Ask, Gate, Grant, TurnedAway
+from proxy.headers import first, to_upstream
+from proxy.incoming import HungUpError, hung_up, read_content
+from proxy.metrics import Metrics
+from proxy.refusals import DRAINING, Refusal, no_answer, retry_headers, turned_away
+from proxy.relay import Relay
+from proxy.settings import Settings
+from proxy.upstream import Answer, BrokenOffError, Failure, Outgoing, Upstream
+from proxy.usage import UsageReader
+from shared import clock
+from shared.asgi import Headers, Receive, Scope, Send
+from shared.lifecycle import Lifecycle
+
+JSON_ENDPOINTS = frozenset({b"/v1/chat/completions", b"/v1/completions", b"/v1/embeddings"})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that was read: what to send, and what it asks of the gate."""
+
+    outgoing: Outgoing
+    ask: Ask
+
+
+class Handler:
+    """The ASGI endpoint of everything that is proxied. Owner of the exchanges under way."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        gate: Gate,
+        upstream: Upstream,
+        agents: Agents,
+        metrics: Metrics,
+        lifecycle: Lifecycle,
+        lot: Callable[[], float],
+    ) -> None:
+        """`lot` draws from [0, 1), for the jitter of pauses."""
+        self._settings = settings
+        self._gate = gate
+        self._upstream = upstream
+        self._agents = agents
+        self._metrics = metrics
+        self._lifecycle = lifecycle
+        self._lot = lot
+        self._live: set[Exchange] = set()
+        self._idle = trio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, whatever happens to it, and account for it."""
+        exchange = Exchange(uuid.uuid4().hex, scope["method"], scope["path"], trio.current_time())
+        relay = Relay(send)
+        self._live.add(exchange)
+        try:
+            with exchange.scope:
+                await self._serve(exchange, relay, scope, receive)
+            if exchange.cut_off:
+                await self._end_early(exchange, relay)
+        except HungUpError:
+            exchange.hung_up = True
+        finally:
+            self._live.discard(exchange)
+            if not self._live:
+                self._idle.set()
+            self._metrics.completed(exchange, relay, self._gate.retreat.state)
+
+    async def _serve(self, exchange: Exchange, relay: Relay, scope: Scope, receive: Receive) -> None:
+        """Read it, understand it, then answer it with an eye on its client. Raises HungUpError."""
+        content = DRAINING if self._lifecycle.draining else await self._read(scope, receive)
+        if isinstance(content, Refusal):
+            await relay.refuse(content, [_id_header(exchange)], unread=receive)
+            return
+        call = self._understand(exchange, scope, content)
+        if isinstance(call, Refusal):
+            await relay.refuse(call, [_id_header(exchange)])
+            return
+        row = self._agents.row(call.ask.agent, call.ask.session)
+        row.requests += 1
+
+        async def watch() -> None:
+            await hung_up(receive)
+            if not relay.ended:  # the end of an answer is told in the same way
+                exchange.hung_up = True
+                exchange.scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch)
+            await self._answer(call, exchange, relay, row)
+            nursery.cancel_scope.cancel()
+
+    async def _end_early(self, exchange: Exchange, relay: Relay) -> None:
+        """The process ends: say so, as far as it can still be said."""
+        if not relay.started:
+            await relay.refuse(DRAINING, [_id_header(exchange)])
+        elif not relay.ended:
+            exchange.broken_off = True
+            await relay.break_off(DRAINING)
+
+    async def idle(self) -> None:
+        """Returns when nothing is under way."""
+        while self._live:
+            self._idle = trio.Event()
+            await self._idle.wait()
+
+    def cut_off(self) -> None:
+        """End what is still under way: the drain is over."""
+        for exchange in self._live:
+            exchange.cut_off = True
+            exchange.scope.cancel()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are with the upstream now."""
+        return sum(row.in_flight for row in self._agents.rows())
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes | Refusal:
+        return await read_content(receive, scope["headers"], max_bytes=self._settings.max_body_bytes)
+
+    def _understand(self, exchange: Exchange, scope: Scope, content: bytes) -> Call | Refusal:
+        """Who asks for what, how urgently, and what is to be sent."""
+        headers: Headers = scope["headers"]
+        body = Body(content)
+        if scope["method"] == "POST" and scope["raw_path"] in JSON_ENDPOINTS:
+            try:
+                body = read_body(content, self._settings.gateway_aliases)
+            except BadBodyError as error:
+                return Refusal(400, error.code, error.message)
+        client = scope.get("client")
+        exchange.caller = identify(headers, body, client[0] if client else "local")
+        exchange.model, exchange.stream = body.model, body.stream
+        authorization = self._authorization(headers)
+        if authorization is None:
+            return Refusal(401, "missing_key", "no API key: neither the sidecar nor the request has one")
+        return Call(self._outgoing(scope, body, authorization), self._ask(exchange, headers))
+
+    def _authorization(self, headers: Headers) -> bytes | None:
+        if self._settings.has_own_key:
+            return b"Bearer " + self._settings.upstream_api_key.get_secret_value().encode("ascii")
+        return first(headers, b"authorization")
+
+    def _outgoing(self, scope: Scope, body: Body, authorization: bytes) -> Outgoing:
+        path: bytes = scope["raw_path"].removeprefix(b"/v1")
+        if scope["query_string"]:
+            path += b"?" + scope["query_string"]
+        has_body = bool(body.content) or scope["method"] in {"POST", "PUT", "PATCH"}
+        return Outgoing(
+            method=scope["method"],
+            path=path,
+            headers=to_upstream(
+                scope["headers"],
+                host=self._upstream.host,
+                authorization=authorization,
+                content_length=len(body.content) if has_body else None,
+            ),
+            content=body.content,
+        )
+
+    def _ask(self, exchange: Exchange, headers: Headers) -> Ask:
+        caller, settings = exchange.caller, self._settings
+        low = caller.band is Band.LOW
+        patience = min(
+            settings.low_priority_timeout if low else settings.queue_timeout,
+            patience_seconds(headers, stream=exchange.stream),
+        )
+        return Ask(caller.band, caller.agent, caller.session, exchange.model, exchange.arrived_at + patience)
+
+    async def _answer(self, call: Call, exchange: Exchange, relay: Relay, row: AgentRow) -> None:
+        """Obtain an answer and pass it on."""
+        answer = await self._obtain(call, exchange, row)
+        added = [
+            _id_header(exchange),
+            (b"x-sidecar-queue-ms", b"%d" % (exchange.queue_seconds * 1000)),
+            (b"x-sidecar-attempts", b"%d" % exchange.attempts),
+        ]
+        if isinstance(answer, Refusal):
+            await relay.refuse(answer, added)
+            return
+        exchange.upstream_answered = True
+        row.last_answer_at = clock.wall()
+        if isinstance(answer, Stored):
+            headers = [*self._stored_headers(answer, call.ask.band), *added]
+            await relay.pass_stored(answer.status, headers, answer.body)
+        else:
+            await self._pass_on(answer, added, exchange, relay, row)
+
+    async def _pass_on(
+        self, answer: Answer, added: Headers, exchange: Exchange, relay: Relay, row: AgentRow
+    ) -> None:
+        usage = UsageReader(first(answer.headers, b"content-encoding"))
+        row.in_flight += 1
+        try:
+            await relay.pass_on(answer, added, usage)
+        except BrokenOffError as error:
+            exchange.broken_off = True
+            meaning = Meaning.SILENT if error.silent else Meaning.RESET
+            self._metrics.broke_off(meaning)
+            await relay.break_off(no_answer(Failure(meaning, str(error))))
+        finally:
+            row.in_flight -= 1
+            exchange.prompt_tokens, exchange.completion_tokens = usage.tokens()
+            row.prompt_tokens += exchange.prompt_tokens
+            row.completion_tokens += exchange.completion_tokens
+            await answer.aclose()
+
+    async def _obtain(self, call: Call, exchange: Exchange, row: AgentRow) -> Answer | Stored | Refusal:
+        """Slots and attempts, until one is answered for good or no further one is worth it."""
+        last: Stored | Refusal = DRAINING
+        for earlier in count():
+            grant = await self._admit(call.ask, exchange, row, again=earlier > 0)
+            if not isinstance(grant, Grant):
+                return last if earlier else turned_away(grant)
+            result = await self._attempt(call, grant, exchange, row)
+            if isinstance(result.answer, Answer):
+                return result.answer
+            last = no_answer(result.answer) if isinstance(result.answer, Failure) else result.answer
+            pause = backoff_seconds(result.meaning, earlier, self._lot())
+            in_time = trio.current_time() + pause <= call.ask.deadline_at
+            if not (in_time and worth_another(result.meaning, earlier, self._settings.max_retries)):
+                break
+            self._metrics.retry(result.meaning)
+            with self._waiting(exchange, row):
+                await trio.sleep(pause)
+        return last
+
+    async def _admit(self, ask: Ask, exchange: Exchange, row: AgentRow, *, again: bool) -> Grant | TurnedAway:
+        """Wait for a slot."""
+        with self._waiting(exchange, row):
+            grant = await self._gate.admit(ask, again=again)
+        self._metrics.decided(grant, ask.band)
+        return grant
+
+    async def _attempt(self, call: Call, grant: Grant, exchange: Exchange, row: AgentRow) -> Result:
+        """Use the slot, and learn from what comes."""
+        exchange.attempts += 1
+        exchange.sent_at = trio.current_time()
+        row.in_flight += 1
+        try:
+            result = await attempt(self._upstream, call.outgoing, grant.written)
+        except trio.Cancelled:
+            self._gate.probe_lost(grant)
+            raise
+        finally:
+            row.in_flight -= 1
+            grant.unsent()  # unless something was written
+        self._gate.learn(grant, result.meaning, result.retry_after)
+        if self._settings.has_own_key:
+            self._gate.note_key(result.meaning)
+        if result.meaning in {Meaning.THROTTLED, Meaning.WORKERS_FULL}:
+            row.throttled += 1
+        self._metrics.attempted(exchange, result)
+        return result
+
+    @contextmanager
+    def _waiting(self, exchange: Exchange, row: AgentRow) -> Generator[None]:
+        """Who waits is seen waiting, and for how long."""
+        since = row.waiting_since[exchange.id] = trio.current_time()
+        try:
+            yield
+        finally:
+            del row.waiting_since[exchange.id]
+            exchange.queue_seconds += trio.current_time() - since
+
+    def _stored_headers(self, answer: Stored, band: Band) -> Headers:
+        """A 429 that is passed on names our time to come back, not the upstream's (which names none)."""
+        if answer.status != 429:
+            return answer.headers
+        kept = [header for header in answer.headers if header[0] not in {b"retry-after", b"retry-after-ms"}]
+        return [*kept, *retry_headers(self._gate.expected_wait(band))]
+
+
+def _id_header(exchange: Exchange) -> tuple[bytes, bytes]:
+    return b"x-sidecar-request-id", exchange.id.encode("ascii")

@@ -1,0 +1,82 @@
+"""Which headers travel on, in both directions."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from shared.asgi import Headers
+
+HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+"""Meant for the next hop only (RFC 9110, 7.6.1), besides those that `Connection` names."""
+
+_NOT_UPSTREAM: Final = HOP_BY_HOP | {
+    # ours
+    b"x-priority",
+    b"x-agent-id",
+    b"x-deadline-ms",
+    # written anew: the target's own, the length of what is really sent, the key that is really used
+    b"host",
+    b"content-length",
+    b"authorization",
+    b"expect",
+    # a browser's; nothing of the upstream's concern, and nothing it should learn
+    b"cookie",
+    b"origin",
+}
+_NOT_TO_CLIENT: Final = HOP_BY_HOP | {
+    b"set-cookie",  # the client would send it back to us, and one account's cookies are not every agent's
+    b"date",  # the server in front of us writes its own
+}
+
+BILLING_ORIGIN: Final = (b"x-billing-invoke-origin", b"OpenClaw")
+"""OpenClaw sends it on its native route to NVIDIA and leaves it out on a loopback address."""
+
+
+def to_upstream(
+    headers: Headers, *, host: bytes, authorization: bytes | None, content_length: int | None
+) -> Headers:
+    """The request's headers for the upstream: what the client sent, without what is not for it."""
+    sent = [(b"host", host), *_forwarded(headers, _NOT_UPSTREAM)]
+    if content_length is not None:
+        sent.append((b"content-length", b"%d" % content_length))
+    if authorization is not None:
+        sent.append((b"authorization", authorization))
+    if is_openclaw(headers) and all(name != BILLING_ORIGIN[0] for name, _ in headers):
+        sent.append(BILLING_ORIGIN)
+    return sent
+
+
+def to_client(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """The answer's headers for the client."""
+    return _forwarded([(name.lower(), value) for name, value in headers], _NOT_TO_CLIENT)
+
+
+def first(headers: Headers, name: bytes) -> bytes | None:
+    """The first value of a header, by its lower-case name."""
+    return next((value for key, value in headers if key == name), None)
+
+
+def is_openclaw(headers: Headers) -> bool:
+    """OpenClaw talks through the JavaScript SDK of OpenAI, and marks its sessions as nobody else does."""
+    agent = first(headers, b"user-agent") or b""
+    return b"openclaw" in agent.lower() or (
+        agent.startswith(b"OpenAI/JS") and first(headers, b"x-session-affinity") is not None
+    )
+
+
+def _forwarded(headers: Headers, dropped: frozenset[bytes]) -> Headers:
+    named = [value for name, value in headers if name == b"connection"]
+    if named:
+        dropped |= {token.strip().lower() for value in named for token in value.split(b",")}
+    return [(name, value) for name, value in headers if name not in dropped]

@@ -1,0 +1,119 @@
+"""The list of models, from a cache: it costs no slot.
+
+Whatever carries the key spends a slot; so the list is asked for without the key, which NVIDIA allows. Only an
+upstream that insists on a key is asked again with it, as an ordinary request through the gate. Many that ask
+at once wait for one answer.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import structlog
+import trio
+
+from proxy.core.band import Band
+from proxy.core.classify import Meaning
+from proxy.gate import Ask, Gate, Grant
+from proxy.metrics import Metrics
+from proxy.refusals import Refusal, no_answer, turned_away
+from proxy.upstream import Answer, Failure, Outgoing, Upstream
+
+RETRY_SECONDS: Final = 5.0
+"""After a failure the upstream is left alone for this long; a stale list is served meanwhile."""
+
+MOST_BYTES: Final = 8 << 20
+
+_log = structlog.get_logger()
+
+
+class _Entry(msgspec.Struct):
+    id: str
+
+
+class _List(msgspec.Struct):
+    data: list[msgspec.Raw]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelList:
+    """The list as it came, and each of its entries by id, both as JSON."""
+
+    body: bytes
+    by_id: dict[str, bytes]
+
+    @classmethod
+    def parse(cls, body: bytes) -> "ModelList":
+        """Raises msgspec.MsgspecError for anything but a list of models."""
+        entries = msgspec.json.decode(body, type=_List).data
+        return cls(body, {msgspec.json.decode(raw, type=_Entry).id: bytes(raw) for raw in entries})
+
+
+class ModelsCache:
+    """Owner of the list."""
+
+    def __init__(self, upstream: Upstream, gate: Gate, metrics: Metrics, *, ttl_seconds: float) -> None:
+        self._upstream = upstream
+        self._gate = gate
+        self._metrics = metrics
+        self._ttl_seconds = ttl_seconds
+        self._asking = trio.Lock()
+        self._known: ModelList | Refusal | None = None
+        self._ask_at = float("-inf")
+
+    async def get(self, authorization: bytes | None) -> ModelList | Refusal:
+        """The list; `authorization` is used only where the upstream shows it to nobody without a key."""
+        if self._known is not None and trio.current_time() < self._ask_at:
+            self._metrics.saved("models_cache")
+            return self._known
+        async with self._asking:
+            if self._known is not None and trio.current_time() < self._ask_at:
+                self._metrics.saved("single_flight")
+                return self._known
+            fetched = await self._fetch(authorization)
+            failed = isinstance(fetched, Refusal)
+            if not (failed and isinstance(self._known, ModelList)):
+                self._known = fetched
+            self._ask_at = trio.current_time() + (RETRY_SECONDS if failed else self._ttl_seconds)
+            return self._known
+
+    async def _fetch(self, authorization: bytes | None) -> ModelList | Refusal:
+        answer = await self._upstream.send(self.question(None), _nothing)
+        if isinstance(answer, Answer) and answer.status in {401, 403} and authorization is not None:
+            await answer.aclose()
+            ask = Ask(Band.HIGH, "models", "", "", trio.current_time() + RETRY_SECONDS)
+            grant = await self._gate.admit(ask)
+            if not isinstance(grant, Grant):
+                return turned_away(grant)
+            try:
+                answer = await self._upstream.send(self.question(authorization), grant.written)
+            finally:
+                grant.unsent()  # unless something was written
+        if isinstance(answer, Failure):
+            return no_answer(answer)
+        try:
+            return await _parse(answer)
+        finally:
+            await answer.aclose()
+
+    def question(self, authorization: bytes | None) -> Outgoing:
+        """The request for the list."""
+        headers = [(b"host", self._upstream.host), (b"accept", b"application/json")]
+        if authorization is not None:
+            headers.append((b"authorization", authorization))
+        return Outgoing("GET", b"/models", headers, b"")
+
+
+async def _parse(answer: Answer) -> ModelList | Refusal:
+    body = await answer.read(MOST_BYTES)
+    if answer.status == 200:
+        try:
+            return ModelList.parse(body)
+        except msgspec.MsgspecError:
+            pass
+    _log.warning("models_list_unusable", status=answer.status, bytes=len(body))
+    return no_answer(Failure(Meaning.GARBAGE, str(answer.status)))
+
+
+def _nothing() -> None:
+    """No slot is spent, so nobody needs to know when it was written."""
