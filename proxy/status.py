@@ -15,7 +15,7 @@ from proxy.core.band import Band
 from proxy.core.decisions import LaneStatistics
 from proxy.core.retreat import RetreatState
 from proxy.gate import Gate, wall_at
-from proxy.metrics import PROVIDER, Metrics, build_info, gauge, labelled
+from proxy.metrics import PROVIDER, Metrics, build_info, counter, gauge, labelled
 from proxy.settings import Settings
 from proxy.upstream import Upstream
 from shared import clock
@@ -141,9 +141,7 @@ class Status:
         yield gauge("sidecar_tokens_available", "Requests that could be sent at once", lane.tokens)
         yield gauge("sidecar_tokens_rate", "Tokens per minute", lane.effective_rpm)
         yield labelled("sidecar_queue_depth", "Waiting requests", "priority", depth)
-        yield gauge(
-            "sidecar_queue_max", "Waiting requests that the queue takes", self._settings.queue_max_size
-        )
+        yield gauge("sidecar_queue_max", "Requests that may wait", self._settings.queue_max_size)
         yield gauge("sidecar_health_status", "1 while ready for requests", float(healthy))
         yield gauge("sidecar_uptime_seconds", "Seconds since the start", self.uptime)
         yield gauge("sidecar_retreat_state", "0 normal, 1 retreat, 2 recover", _STATE_NUMBERS[retreat.state])
@@ -154,6 +152,9 @@ class Status:
         yield gauge("sidecar_inflight", "Requests that are with the upstream", self._in_flight())
         yield gauge("sidecar_upstream_up", "1 if the upstream can be reached", float(self._upstream.is_up))
         yield labelled("sidecar_lane_blocked", "1 while the key is refused", "reason", reasons)
+        yield counter(
+            "sidecar_foreign_429", "429s while our own window had room", self._gate.foreign_throttles
+        )
         yield build_info()
 
     def _in_flight(self) -> int:
