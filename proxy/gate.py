@@ -232,8 +232,9 @@ class Gate:
                 answers=change.answers,
                 at_floor=change.at_floor,
             )
-        for decision in self._core.decide(now):
-            self._waiters.pop(decision.ticket.id).decide(self._outcome(decision))
+        if self._waiters:
+            for decision in self._core.decide(now):
+                self._waiters.pop(decision.ticket.id).decide(self._outcome(decision))
         self._wake_at = self._core.wake_at(now)
         if self._wake_at < self._armed_for:
             self._rearm.set()

