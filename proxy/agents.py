@@ -45,6 +45,11 @@ class Agents:
         self._rows.move_to_end(key)
         return row
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that are with the upstream now."""
+        return sum(row.in_flight for row in self._rows.values())
+
     def rows(self) -> list[AgentRow]:
         """At most MOST_ROWS, the one used last first."""
         return list(reversed(self._rows.values()))[:MOST_ROWS]

@@ -35,6 +35,11 @@ class Result:
     """Seconds, as the upstream said: any number."""
 
     @property
+    def succeeded(self) -> bool:
+        """Did the upstream do what was asked?"""
+        return isinstance(self.answer, Answer) and self.answer.status < 400
+
+    @property
     def label(self) -> str:
         """For the metric of upstream errors: the status code, or the kind of failure."""
         return str(self.meaning) if isinstance(self.answer, Failure) else str(self.answer.status)
@@ -45,7 +50,7 @@ async def attempt(upstream: Upstream, outgoing: Outgoing, on_written: Callable[[
     answer = await upstream.send(outgoing, on_written)
     if isinstance(answer, Failure):
         return Result(answer.meaning, answer)
-    if 300 <= answer.status < 400:
+    if not 200 <= answer.status < 300 and answer.status < 400:  # a redirect, or an upgrade nobody asked for
         await answer.aclose()
         return Result(Meaning.REDIRECT, Failure(Meaning.REDIRECT, str(answer.status)))
     if answer.status not in _READ_FIRST:

@@ -5,7 +5,6 @@ it decided, and whoever waited for a decision is woken. One task, `run`, does th
 at the time the core named.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 
@@ -158,13 +157,13 @@ class Gate:
             self._core.probe_lost(grant.model)
             self._pump(trio.current_time())
 
-    def note_key(self, meaning: Meaning) -> None:
-        """What an answer to our own key says of the key: rejected, out of credits, or fine."""
+    def note_key(self, meaning: Meaning, *, succeeded: bool) -> None:
+        """What an answer to our own key says of the key: rejected, out of credits, or fine again."""
         if meaning in {Meaning.KEY_REJECTED, Meaning.NO_CREDITS}:
             if self.blocked is None or self.blocked.reason != meaning:
                 self.blocked = Blocked(str(meaning), clock.wall())
                 _log.critical("lane_blocked", reason=self.blocked.reason)
-        elif meaning is Meaning.ANSWERED and self.blocked is not None:
+        elif succeeded and self.blocked is not None:
             _log.warning("lane_unblocked", reason=self.blocked.reason)
             self.blocked = None
 
@@ -262,8 +261,3 @@ class Gate:
 def wall_at(trio_time: float) -> float:
     """The Unix time at a moment of Trio's clock."""
     return clock.wall() + trio_time - trio.current_time()
-
-
-def paused_until(pauses: Mapping[str, float]) -> dict[str, float]:
-    """Pauses with Unix times, for people."""
-    return {model: wall_at(until) for model, until in pauses.items()}

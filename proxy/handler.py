@@ -70,6 +70,8 @@ class Handler:
         self._metrics = metrics
         self._lifecycle = lifecycle
         self._lot = lot
+        key = settings.upstream_api_key.get_secret_value()
+        self._own_authorization = b"Bearer " + key.encode("ascii") if key else None
         self._live: set[Exchange] = set()
         self._idle = trio.Event()
 
@@ -135,11 +137,6 @@ class Handler:
             exchange.cut_off = True
             exchange.scope.cancel()
 
-    @property
-    def in_flight(self) -> int:
-        """Requests that are with the upstream now."""
-        return sum(row.in_flight for row in self._agents.rows())
-
     async def _read(self, scope: Scope, receive: Receive) -> bytes | Refusal:
         return await read_content(receive, scope["headers"], max_bytes=self._settings.max_body_bytes)
 
@@ -155,15 +152,10 @@ class Handler:
         client = scope.get("client")
         exchange.caller = identify(headers, body, client[0] if client else "local")
         exchange.model, exchange.stream = body.model, body.stream
-        authorization = self._authorization(headers)
+        authorization = self._own_authorization or first(headers, b"authorization")
         if authorization is None:
             return Refusal(401, "missing_key", "no API key: neither the sidecar nor the request has one")
         return Call(self._outgoing(scope, body, authorization), self._ask(exchange, headers))
-
-    def _authorization(self, headers: Headers) -> bytes | None:
-        if self._settings.has_own_key:
-            return b"Bearer " + self._settings.upstream_api_key.get_secret_value().encode("ascii")
-        return first(headers, b"authorization")
 
     def _outgoing(self, scope: Scope, body: Body, authorization: bytes) -> Outgoing:
         path: bytes = scope["raw_path"].removeprefix(b"/v1")
@@ -263,15 +255,15 @@ class Handler:
         row.in_flight += 1
         try:
             result = await attempt(self._upstream, call.outgoing, grant.written)
-        except trio.Cancelled:
+        except BaseException:
             self._gate.probe_lost(grant)
             raise
         finally:
             row.in_flight -= 1
             grant.unsent()  # unless something was written
         self._gate.learn(grant, result.meaning, result.retry_after)
-        if self._settings.has_own_key:
-            self._gate.note_key(result.meaning)
+        if self._own_authorization is not None:
+            self._gate.note_key(result.meaning, succeeded=result.succeeded)
         if result.meaning in {Meaning.THROTTLED, Meaning.WORKERS_FULL}:
             row.throttled += 1
         self._metrics.attempted(exchange, result)

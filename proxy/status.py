@@ -149,16 +149,13 @@ class Status:
         yield gauge("sidecar_upstream_429_rate", "Share of 429s, 0 to 1", self._gate.throttled_share)
         yield gauge("sidecar_window_used", "Slots of the sliding window that are held", lane.window_used)
         yield gauge("sidecar_window_limit", "Slots of the sliding window", lane.window_limit)
-        yield gauge("sidecar_inflight", "Requests that are with the upstream", self._in_flight())
+        yield gauge("sidecar_inflight", "Requests that are with the upstream", self._agents.in_flight)
         yield gauge("sidecar_upstream_up", "1 if the upstream can be reached", float(self._upstream.is_up))
         yield labelled("sidecar_lane_blocked", "1 while the key is refused", "reason", reasons)
         yield counter(
             "sidecar_foreign_429", "429s while our own window had room", self._gate.foreign_throttles
         )
         yield build_info()
-
-    def _in_flight(self) -> int:
-        return sum(row.in_flight for row in self._agents.rows())
 
     def _utilization(self, lane: LaneStatistics) -> float:
         return sum(lane.depth.values()) / self._settings.queue_max_size

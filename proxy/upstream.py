@@ -69,7 +69,8 @@ class Answer:
     Close it, whatever happens.
     """
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, silence_seconds: float) -> None:
+        self._silence_seconds = silence_seconds
         self.status = response.status_code
         self.headers: Headers = response.headers.raw
         assert isinstance(response.stream, httpx.AsyncByteStream)
@@ -91,7 +92,8 @@ class Answer:
             first, self._first = self._first, b""
             return first
         try:
-            return await anext(self._rest)
+            with trio.fail_after(self._silence_seconds):
+                return await anext(self._rest)
         except StopAsyncIteration:
             self._ended = True
             raise
@@ -144,19 +146,17 @@ class Upstream:
     async def send(self, outgoing: Outgoing, on_written: Callable[[], None]) -> Answer | Failure:
         """One attempt. `on_written` is called at the moment from which it may count at the upstream."""
         body = _Content(outgoing.content, on_written)
-        # httpcore looks at these numbers when each phase begins, so the bound on silence can change between.
-        timeouts = {
-            "connect": CONNECT_SECONDS,
-            "write": WRITE_SECONDS,
-            "read": self._first_byte_seconds,
-        }
         request = httpx.Request(
             outgoing.method,
             self._base,
             headers=outgoing.headers,
             stream=body,
             extensions={
-                "timeout": timeouts,
+                "timeout": {
+                    "connect": CONNECT_SECONDS,
+                    "write": WRITE_SECONDS,
+                    "read": self._first_byte_seconds,  # for the head, and again for the first of the body
+                },
                 "target": self._base.raw_path + outgoing.path,
                 "on_begin": body.begin,
             },
@@ -164,9 +164,8 @@ class Upstream:
         answer = None
         try:
             response = await self._transport.handle_async_request(request)
-            timeouts["read"] = self._silence_seconds
             on_written()  # an answer that came before the whole request was read counts, too
-            answer = Answer(response)
+            answer = Answer(response, self._silence_seconds)
             await answer.begin()
         except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
             self._note(up=False)
@@ -234,7 +233,7 @@ class _Content(httpx.AsyncByteStream):
         raise StopAsyncIteration
 
 
-_SILENCE: Final = (httpcore.ReadTimeout, httpcore.WriteTimeout)
+_SILENCE: Final = (trio.TooSlowError, httpcore.ReadTimeout, httpcore.WriteTimeout)
 _FAILURES: Final = (
     *_SILENCE,
     httpcore.NetworkError,

@@ -1,0 +1,110 @@
+"""The directory a process keeps its state in: its owner's alone, and one process's at a time."""
+
+import fcntl
+import os
+import secrets
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from shared.errors import StartError
+
+_PRIVATE_DIRECTORY: Final = 0o700
+_PRIVATE_FILE: Final = 0o600
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class StateDir:
+    """A state directory that this process holds, until `close` or the end of the process."""
+
+    path: Path
+    lock_fd: int
+
+    def close(self) -> None:
+        """Let go of the lock. The lock file stays: removing it would let two others lock different files."""
+        os.close(self.lock_fd)
+
+
+def open_state_dir(path: str | Path, lock_name: str) -> StateDir:
+    """Create `path` where it is missing, and hold `lock_name` in it.
+
+    Directories that we make are 0700, the missing parents too. One that exists is used as it is, because its
+    rights are somebody's decision, with a warning if others may look in. Raises StartError, exit code 1.
+    """
+    directory = Path(path).expanduser()
+    try:
+        _create(directory)
+        if stat.S_IMODE(directory.stat().st_mode) & 0o077:
+            _log.warning("state_dir_open_to_others", path=str(directory), hint=f"chmod 700 {directory}")
+        fd = os.open(
+            directory / lock_name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _PRIVATE_FILE
+        )
+    except OSError as error:
+        raise StartError(f"cannot use the state directory {directory}: {_why(error)}") from error
+    try:
+        # The kernel lets go of a flock when its holder ends, however it ends: no stale lock, no guessing from
+        # a pid. The pid in the file is only for the message.
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
+    except BlockingIOError as error:
+        holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+        os.close(fd)
+        who = f"process {holder}" if holder.isdigit() else "another process"
+        raise StartError(
+            f"the state directory {directory} is in use by {who} (lock {lock_name}); "
+            "stop it, or give this one a directory of its own"
+        ) from error
+    except OSError as error:
+        os.close(fd)
+        raise StartError(f"cannot lock {directory / lock_name}: {_why(error)}") from error
+    return StateDir(directory, fd)
+
+
+def write_secret_file(path: str | Path, text: str) -> None:
+    """Replace `path` by a 0600 file holding `text`, whole or not at all, also through a power cut.
+
+    Raises OSError; then the old file is untouched and nothing of the new one is left.
+    """
+    target = Path(path)
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, _PRIVATE_FILE)
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
+            os.fchmod(file.fileno(), _PRIVATE_FILE)  # whatever the umask took away
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(target)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    _sync_directory(target.parent)
+
+
+def _create(directory: Path) -> None:
+    missing = []
+    while not directory.is_dir():
+        missing.append(directory)
+        if directory == directory.parent:
+            break
+        directory = directory.parent
+    for each in reversed(missing):
+        each.mkdir(mode=_PRIVATE_DIRECTORY, exist_ok=True)
+
+
+def _sync_directory(directory: Path) -> None:
+    """The new name is on the disk only when its directory is."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
