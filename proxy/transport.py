@@ -6,11 +6,14 @@ also lets connections that a busy minute opened grow old and be closed, instead 
 """
 
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
 from typing import Final
 
 import httpcore
 import httpx
+
+from proxy.network import Network
 
 MOST_IDLE: Final = 64
 """Idle connections kept. Beyond that a finished one is closed: 40 requests a minute need a handful."""
@@ -27,25 +30,18 @@ class StackTransport(httpx.AsyncBaseTransport):
         port = origin.port or (443 if origin.scheme == "https" else 80)
         self._origin = httpcore.Origin(origin.raw_scheme, origin.raw_host, port)
         self._ssl_context = ssl_context
-        self._backend = httpcore.TrioBackend()
-        self._idle: list[httpcore.AsyncHTTPConnection] = []
+        self._idle: list[_Line] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send on the connection used last, or a new one. Raises httpcore's errors (see `upstream`).
 
         Two extensions are ours: `target`, the request target byte for byte (httpx's own URL would quote some
-        characters anew), and `on_begin`, called when the first byte may leave.
+        characters anew), and `departure`, whom to tell when the request leaves.
         """
-        connection = await self._reusable()
-        on_begin = request.extensions["on_begin"]
-        extensions = {"timeout": request.extensions["timeout"]}
-        if connection is None:
-            connection = self._new()
-            extensions["trace"] = _when_headers_are_sent(on_begin)
-        else:
-            on_begin()
+        line = await self._line()
+        line.network.departure = request.extensions["departure"]
         assert isinstance(request.stream, httpx.AsyncByteStream)
-        response = await connection.handle_async_request(
+        response = await line.connection.handle_async_request(
             httpcore.Request(
                 method=request.method.encode("ascii"),
                 url=httpcore.URL(
@@ -56,64 +52,66 @@ class StackTransport(httpx.AsyncBaseTransport):
                 ),
                 headers=request.headers.raw,
                 content=request.stream,
-                extensions=extensions,
+                extensions={"timeout": request.extensions["timeout"]},
             )
         )
         return httpx.Response(
             response.status,
             headers=response.headers,
-            stream=_Stream(self, connection, response),
+            stream=_Stream(self, line, response),
             extensions=response.extensions,
         )
 
     async def aclose(self) -> None:
         """Close what is idle."""
         idle, self._idle = self._idle, []
-        for connection in idle:
-            await connection.aclose()
+        for line in idle:
+            await line.connection.aclose()
 
-    async def give_back(self, connection: httpcore.AsyncHTTPConnection) -> None:
+    async def give_back(self, line: "_Line") -> None:
         """A response has ended: keep the connection if it is good for another one."""
-        if not connection.is_idle():
+        if not line.connection.is_idle():
             return  # httpcore has closed it
         if len(self._idle) >= MOST_IDLE:
-            await connection.aclose()
+            await line.connection.aclose()
             return
-        self._idle.append(connection)
-        if self._idle[0].has_expired():  # the oldest: one look per request keeps the stack fresh
-            await self._idle.pop(0).aclose()
+        self._idle.append(line)
+        if self._idle[0].connection.has_expired():  # the oldest: one look per request keeps the stack fresh
+            await self._idle.pop(0).connection.aclose()
 
-    async def _reusable(self) -> httpcore.AsyncHTTPConnection | None:
+    async def _line(self) -> "_Line":
         while self._idle:
-            connection = self._idle.pop()
-            if not connection.has_expired():
-                return connection
-            await connection.aclose()
-        return None
-
-    def _new(self) -> httpcore.AsyncHTTPConnection:
-        return httpcore.AsyncHTTPConnection(
+            line = self._idle.pop()
+            if not line.connection.has_expired():
+                return line
+            await line.connection.aclose()
+        network = Network()
+        connection = httpcore.AsyncHTTPConnection(
             self._origin,
             ssl_context=self._ssl_context,
             keepalive_expiry=IDLE_SECONDS,
-            network_backend=self._backend,
+            network_backend=network,
         )
+        return _Line(connection, network)
 
     def __repr__(self) -> str:
         return f"<StackTransport to {self._origin}: {len(self._idle)} idle>"
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A connection and the socket under it."""
+
+    connection: httpcore.AsyncHTTPConnection
+    network: Network
+
+
 class _Stream(httpx.AsyncByteStream):
     """A response's bytes; closing it returns the connection."""
 
-    def __init__(
-        self,
-        transport: StackTransport,
-        connection: httpcore.AsyncHTTPConnection,
-        response: httpcore.Response,
-    ) -> None:
+    def __init__(self, transport: StackTransport, line: _Line, response: httpcore.Response) -> None:
         self._transport = transport
-        self._connection = connection
+        self._line = line
         self._response = response
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -122,14 +120,4 @@ class _Stream(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._response.aclose()
-        await self._transport.give_back(self._connection)
-
-
-def _when_headers_are_sent(on_begin: Callable[[], None]) -> Callable[[str, object], Awaitable[None]]:
-    """A trace that tells a connection attempt, which spends nothing, from a request that has begun."""
-
-    async def trace(event: str, _info: object) -> None:
-        if event == "http11.send_request_headers.started":
-            on_begin()
-
-    return trace
+        await self._transport.give_back(self._line)

@@ -19,6 +19,7 @@ import httpx
 import trio
 
 from proxy.core.classify import Meaning
+from proxy.network import Departure
 from proxy.transport import StackTransport
 from shared.asgi import Headers
 
@@ -145,12 +146,17 @@ class Upstream:
 
     async def send(self, outgoing: Outgoing, on_written: Callable[[], None]) -> Answer | Failure:
         """One attempt. `on_written` is called at the moment from which it may count at the upstream."""
-        body = _Content(outgoing.content, on_written)
+        begun = False
+
+        def on_begin() -> None:
+            nonlocal begun
+            begun = True
+
         request = httpx.Request(
             outgoing.method,
             self._base,
             headers=outgoing.headers,
-            stream=body,
+            stream=_Content(outgoing.content),
             extensions={
                 "timeout": {
                     "connect": CONNECT_SECONDS,
@@ -158,7 +164,7 @@ class Upstream:
                     "read": self._first_byte_seconds,  # for the head, and again for the first of the body
                 },
                 "target": self._base.raw_path + outgoing.path,
-                "on_begin": body.begin,
+                "departure": Departure(on_begin, on_written),
             },
         )
         answer = None
@@ -177,7 +183,7 @@ class Upstream:
                 await answer.aclose()
             return Failure(_meaning(error), _detail(error))
         except BaseException:
-            if body.begun:
+            if begun:
                 on_written()
             if answer is not None:
                 await answer.aclose()
@@ -211,26 +217,19 @@ class Upstream:
 
 
 class _Content(httpx.AsyncByteStream):
-    """A request's body that tells when it has been written: the writer asks for more when it has."""
+    """A request's body in one piece. No generator, because one that is left half-way has to be ended."""
 
-    def __init__(self, content: bytes, on_written: Callable[[], None]) -> None:
+    def __init__(self, content: bytes) -> None:
         self._content = content
-        self._on_written = on_written
-        self.begun = False
-
-    def begin(self) -> None:
-        """From now on bytes may have left."""
-        self.begun = True
 
     def __aiter__(self) -> "_Content":
         return self
 
     async def __anext__(self) -> bytes:
-        if self._content:
-            content, self._content = self._content, b""
-            return content
-        self._on_written()
-        raise StopAsyncIteration
+        if not self._content:
+            raise StopAsyncIteration
+        content, self._content = self._content, b""
+        return content
 
 
 _SILENCE: Final = (trio.TooSlowError, httpcore.ReadTimeout, httpcore.WriteTimeout)

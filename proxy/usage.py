@@ -13,8 +13,9 @@ from proxy.encoding import Decoder
 TAIL_BYTES: Final = 8192
 """The usage object and what follows it are a few hundred bytes."""
 
-# A quote inside a JSON string is escaped, so text that speaks of "usage" does not match.
-_USAGE: Final = re.compile(r'(?<!\\)"usage"\s*:\s*(?=\{)')
+# With its quotes: inside a JSON string a quote is escaped, so text that speaks of "usage" does not match.
+_KEY: Final = b'"usage"'
+_VALUE: Final = re.compile(r"\s*:\s*(?=\{)")
 
 
 class UsageReader:
@@ -29,11 +30,16 @@ class UsageReader:
         self._tail = (self._tail + self._decoder.feed(chunk))[-TAIL_BYTES:]
 
     def tokens(self) -> tuple[int, int]:
-        """Prompt and completion tokens as the upstream counted them; zeros where it said nothing."""
-        text = self._tail.decode("utf-8", "replace")
-        for match in reversed(list(_USAGE.finditer(text))):
+        """Prompt and completion tokens as the upstream counted them last; zeros where it said nothing."""
+        end = len(self._tail)
+        while (at := self._tail.rfind(_KEY, 0, end)) >= 0:
+            end = at
+            text = self._tail[at + len(_KEY) :].decode("utf-8", "replace")
+            value = _VALUE.match(text)
+            if value is None or self._tail[at - 1 : at] == b"\\":
+                continue
             try:
-                usage, _ = json.JSONDecoder().raw_decode(text, match.end())
+                usage, _ = json.JSONDecoder().raw_decode(text, value.end())
             except (ValueError, RecursionError):
                 continue
             return _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")

@@ -73,7 +73,7 @@ class Admission:
             ticket = replace(ticket, outside=True)
         self._enqueue(ticket)
         self._hand_out(now)
-        if ticket.id in self._tickets and not again:
+        if ticket.id in self._tickets and not (again or ticket.outside):
             self._enforce_bound(ticket, now)
         if ticket.id in self._tickets:
             wait = self._estimate(ticket, now)
