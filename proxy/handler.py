@@ -12,40 +12,28 @@ request holds (a place in the queue, a slot, a connection to the upstream) is gi
 import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import count
 
 import trio
 
 from proxy.agents import AgentRow, Agents
 from proxy.attempt import Result, Stored, attempt
-from proxy.body import BadBodyError, Body, read_body
-from proxy.caller import identify, patience_seconds
+from proxy.call import Call, Reader
 from proxy.core.band import Band
 from proxy.core.classify import Meaning, backoff_seconds, worth_another
 from proxy.exchange import Exchange
 from proxy.gate import Ask, Gate, Grant, TurnedAway
-from proxy.headers import first, to_upstream
-from proxy.incoming import HungUpError, hung_up, read_content
+from proxy.headers import first
+from proxy.incoming import HungUpError, hung_up
 from proxy.metrics import Metrics
 from proxy.refusals import DRAINING, Refusal, no_answer, retry_headers, turned_away
 from proxy.relay import Relay
 from proxy.settings import Settings
-from proxy.upstream import Answer, BrokenOffError, Failure, Outgoing, Upstream
+from proxy.upstream import Answer, BrokenOffError, Failure, Upstream
 from proxy.usage import UsageReader
 from shared import clock
 from shared.asgi import Headers, Receive, Scope, Send
 from shared.lifecycle import Lifecycle
-
-JSON_ENDPOINTS = frozenset({b"/v1/chat/completions", b"/v1/completions", b"/v1/embeddings"})
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request that was read: what to send, and what it asks of the gate."""
-
-    outgoing: Outgoing
-    ask: Ask
 
 
 class Handler:
@@ -70,8 +58,7 @@ class Handler:
         self._metrics = metrics
         self._lifecycle = lifecycle
         self._lot = lot
-        key = settings.upstream_api_key.get_secret_value()
-        self._own_authorization = b"Bearer " + key.encode("ascii") if key else None
+        self._reader = Reader(settings, upstream.host)
         self._live: set[Exchange] = set()
         self._idle = trio.Event()
 
@@ -95,11 +82,11 @@ class Handler:
 
     async def _serve(self, exchange: Exchange, relay: Relay, scope: Scope, receive: Receive) -> None:
         """Read it, understand it, then answer it with an eye on its client. Raises HungUpError."""
-        content = DRAINING if self._lifecycle.draining else await self._read(scope, receive)
+        content = DRAINING if self._lifecycle.draining else await self._reader.read(scope, receive)
         if isinstance(content, Refusal):
             await relay.refuse(content, [_id_header(exchange)], unread=receive)
             return
-        call = self._understand(exchange, scope, content)
+        call = self._reader.understand(exchange, scope, content)
         if isinstance(call, Refusal):
             await relay.refuse(call, [_id_header(exchange)])
             return
@@ -136,52 +123,6 @@ class Handler:
         for exchange in self._live:
             exchange.cut_off = True
             exchange.scope.cancel()
-
-    async def _read(self, scope: Scope, receive: Receive) -> bytes | Refusal:
-        return await read_content(receive, scope["headers"], max_bytes=self._settings.max_body_bytes)
-
-    def _understand(self, exchange: Exchange, scope: Scope, content: bytes) -> Call | Refusal:
-        """Who asks for what, how urgently, and what is to be sent."""
-        headers: Headers = scope["headers"]
-        body = Body(content)
-        if scope["method"] == "POST" and scope["raw_path"] in JSON_ENDPOINTS:
-            try:
-                body = read_body(content, self._settings.gateway_aliases)
-            except BadBodyError as error:
-                return Refusal(400, error.code, error.message)
-        client = scope.get("client")
-        exchange.caller = identify(headers, body, client[0] if client else "local")
-        exchange.model, exchange.stream = body.model, body.stream
-        authorization = self._own_authorization or first(headers, b"authorization")
-        if authorization is None:
-            return Refusal(401, "missing_key", "no API key: neither the sidecar nor the request has one")
-        return Call(self._outgoing(scope, body, authorization), self._ask(exchange, headers))
-
-    def _outgoing(self, scope: Scope, body: Body, authorization: bytes) -> Outgoing:
-        path: bytes = scope["raw_path"].removeprefix(b"/v1")
-        if scope["query_string"]:
-            path += b"?" + scope["query_string"]
-        has_body = bool(body.content) or scope["method"] in {"POST", "PUT", "PATCH"}
-        return Outgoing(
-            method=scope["method"],
-            path=path,
-            headers=to_upstream(
-                scope["headers"],
-                host=self._upstream.host,
-                authorization=authorization,
-                content_length=len(body.content) if has_body else None,
-            ),
-            content=body.content,
-        )
-
-    def _ask(self, exchange: Exchange, headers: Headers) -> Ask:
-        caller, settings = exchange.caller, self._settings
-        low = caller.band is Band.LOW
-        patience = min(
-            settings.low_priority_timeout if low else settings.queue_timeout,
-            patience_seconds(headers, stream=exchange.stream),
-        )
-        return Ask(caller.band, caller.agent, caller.session, exchange.model, exchange.arrived_at + patience)
 
     async def _answer(self, call: Call, exchange: Exchange, relay: Relay, row: AgentRow) -> None:
         """Obtain an answer and pass it on."""
@@ -262,7 +203,7 @@ class Handler:
             row.in_flight -= 1
             grant.unsent()  # unless something was written
         self._gate.learn(grant, result.meaning, result.retry_after)
-        if self._own_authorization is not None:
+        if self._reader.has_own_key:
             self._gate.note_key(result.meaning, succeeded=result.succeeded)
         if result.meaning in {Meaning.THROTTLED, Meaning.WORKERS_FULL}:
             row.throttled += 1

@@ -2,7 +2,7 @@
 
 A slot is given back if not one byte of its request left, and its time runs from the moment the last one did.
 httpcore writes a request as its head, its body and an end that is no bytes on the wire. The head is held
-until the second write, so that both leave in one system call; that call is the request, from beginning to end.
+until the second write, so that both leave in one system call: that call is the request, begun and written.
 """
 
 import ssl

@@ -1,0 +1,88 @@
+"""From bytes to a call: what one request asks for, whose it is, how urgent, and what of it is to be sent."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.body import BadBodyError, Body, read_body
+from proxy.caller import identify, patience_seconds
+from proxy.core.band import Band
+from proxy.exchange import Exchange
+from proxy.gate import Ask
+from proxy.headers import first, to_upstream
+from proxy.incoming import read_content
+from proxy.refusals import Refusal
+from proxy.settings import Settings
+from proxy.upstream import Outgoing
+from shared.asgi import Headers, Receive, Scope
+
+JSON_ENDPOINTS: Final = frozenset({b"/v1/chat/completions", b"/v1/completions", b"/v1/embeddings"})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that was read: what to send, and what it asks of the gate."""
+
+    outgoing: Outgoing
+    ask: Ask
+
+
+class Reader:
+    """Reads requests as the settings say; holds nothing of them."""
+
+    def __init__(self, settings: Settings, upstream_host: bytes) -> None:
+        self._settings = settings
+        self._upstream_host = upstream_host
+        key = settings.upstream_api_key.get_secret_value()
+        self._own_authorization = b"Bearer " + key.encode("ascii") if key else None
+
+    @property
+    def has_own_key(self) -> bool:
+        """Is a key of ours sent in the place of the clients'?"""
+        return self._own_authorization is not None
+
+    async def read(self, scope: Scope, receive: Receive) -> bytes | Refusal:
+        """The whole body, or why not. Raises HungUpError."""
+        return await read_content(receive, scope["headers"], max_bytes=self._settings.max_body_bytes)
+
+    def understand(self, exchange: Exchange, scope: Scope, content: bytes) -> Call | Refusal:
+        """Who asks for what, how urgently, and what is to be sent."""
+        headers: Headers = scope["headers"]
+        body = Body(content)
+        if scope["method"] == "POST" and scope["raw_path"] in JSON_ENDPOINTS:
+            try:
+                body = read_body(content, self._settings.gateway_aliases)
+            except BadBodyError as error:
+                return Refusal(400, error.code, error.message)
+        client = scope.get("client")
+        exchange.caller = identify(headers, body, client[0] if client else "local")
+        exchange.model, exchange.stream = body.model, body.stream
+        authorization = self._own_authorization or first(headers, b"authorization")
+        if authorization is None:
+            return Refusal(401, "missing_key", "no API key: neither the sidecar nor the request has one")
+        return Call(self._outgoing(scope, body, authorization), self._ask(exchange, headers))
+
+    def _outgoing(self, scope: Scope, body: Body, authorization: bytes) -> Outgoing:
+        path: bytes = scope["raw_path"].removeprefix(b"/v1")
+        if scope["query_string"]:
+            path += b"?" + scope["query_string"]
+        has_body = bool(body.content) or scope["method"] in {"POST", "PUT", "PATCH"}
+        return Outgoing(
+            method=scope["method"],
+            path=path,
+            headers=to_upstream(
+                scope["headers"],
+                host=self._upstream_host,
+                authorization=authorization,
+                content_length=len(body.content) if has_body else None,
+            ),
+            content=body.content,
+        )
+
+    def _ask(self, exchange: Exchange, headers: Headers) -> Ask:
+        caller, settings = exchange.caller, self._settings
+        low = caller.band is Band.LOW
+        patience = min(
+            settings.low_priority_timeout if low else settings.queue_timeout,
+            patience_seconds(headers, stream=exchange.stream),
+        )
+        return Ask(caller.band, caller.agent, caller.session, exchange.model, exchange.arrived_at + patience)
