@@ -18,7 +18,7 @@ _READ_FIRST: Final = frozenset({401, 402, 429, 500, 502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An upstream answer that was read to its end and can still be passed on. Header names in lower case."""
+    """An upstream answer that was read to its end and can still be passed on."""
 
     status: int
     headers: Headers
@@ -59,7 +59,7 @@ async def attempt(upstream: Upstream, outgoing: Outgoing, on_written: Callable[[
         body = await answer.read()
     finally:
         await answer.aclose()
-    stored = Stored(answer.status, [(name.lower(), value) for name, value in answer.headers], body)
+    stored = Stored(answer.status, answer.headers, body)
     readable = Decoder(first(stored.headers, b"content-encoding")).feed(body)
     return Result(classify(stored.status, readable), stored, _retry_after(stored.headers))
 

@@ -19,6 +19,9 @@ LONGEST_MODEL_NAME = 512
 
 OUR_METADATA = frozenset({"priority", "agent"})
 
+_UNSENDABLE = re.compile("[\ud800-\udfff]")
+"""Lone surrogates: what is read is shown in `/api/agents` and `/status`, and no encoder takes them."""
+
 
 class BadBodyError(Exception):
     """The body cannot be read as the request it claims to be; the text says why, for the client."""
@@ -67,6 +70,9 @@ def read_body(content: bytes, gateway_aliases: Collection[str]) -> Body:
     if stream is not None and not isinstance(stream, bool):
         raise BadBodyError("invalid_request", "`stream` must be true or false")
     metadata = fields.metadata if isinstance(fields.metadata, dict) else {}
+    for word in (model, fields.user, metadata.get("priority"), metadata.get("agent")):
+        if isinstance(word, str) and _UNSENDABLE.search(word):
+            raise BadBodyError("invalid_request", "`model`, `user` and `metadata` must be valid Unicode")
     edits: Edits = {}
     if not OUR_METADATA.isdisjoint(metadata):
         edits["metadata"] = _without_ours
@@ -102,8 +108,10 @@ def _fields(content: bytes) -> _Fields:
         pass
     # msgspec refuses a lone surrogate even in text that is skipped. A cut emoji in a conversation must not
     # lock its session out for good, so what it refuses is read once more by the standard library.
+    # Decoded here, because of bytes it would guess at UTF-16. Bad UTF-8 passes as lone surrogates do.
     try:
-        parsed = json.loads(content, parse_constant=_no_constant)
+        text = content.decode("utf-8", "surrogateescape")
+        parsed = json.loads(text, parse_constant=_no_constant, parse_int=float)
     except (ValueError, RecursionError):
         raise BadBodyError("invalid_json", "the request body is not valid JSON") from None
     if not isinstance(parsed, dict):
@@ -123,7 +131,8 @@ class _Member(NamedTuple):
 
 
 _SPACE = re.compile(r"[ \t\n\r]*")
-_value_at = json.JSONDecoder().raw_decode
+# Not `int`, which refuses more than 4,300 digits. The values are only stepped over.
+_value_at = json.JSONDecoder(parse_int=float).raw_decode
 
 
 def _members(text: str, at: int) -> Iterator[_Member]:

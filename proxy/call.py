@@ -26,14 +26,19 @@ class Call:
     ask: Ask
 
 
+def own_authorization(settings: Settings) -> bytes | None:
+    """The header that carries a key of ours, if there is one."""
+    key = settings.upstream_api_key.get_secret_value()
+    return b"Bearer " + key.encode("ascii") if key else None
+
+
 class Reader:
     """Reads requests as the settings say; holds nothing of them."""
 
     def __init__(self, settings: Settings, upstream_host: bytes) -> None:
         self._settings = settings
         self._upstream_host = upstream_host
-        key = settings.upstream_api_key.get_secret_value()
-        self._own_authorization = b"Bearer " + key.encode("ascii") if key else None
+        self._own_authorization = own_authorization(settings)
 
     @property
     def has_own_key(self) -> bool:
@@ -57,7 +62,7 @@ class Reader:
         exchange.caller = identify(headers, body, client[0] if client else "local")
         exchange.model, exchange.stream = body.model, body.stream
         authorization = self._own_authorization or first(headers, b"authorization")
-        if authorization is None:
+        if not authorization:
             return Refusal(401, "missing_key", "no API key: neither the sidecar nor the request has one")
         return Call(self._outgoing(scope, body, authorization), self._ask(exchange, headers))
 

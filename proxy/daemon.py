@@ -18,6 +18,7 @@ import trio
 from proxy import __version__
 from proxy.agents import Agents
 from proxy.app import build_app
+from proxy.call import own_authorization
 from proxy.core.admission import Admission
 from proxy.core.budget import Budget
 from proxy.core.decisions import FullPolicy
@@ -135,7 +136,13 @@ def assemble(settings: Settings, stamps: Stamps, lifecycle: Lifecycle) -> Parts:
         silence_seconds=settings.request_timeout,
     )
     agents, metrics = Agents(), Metrics()
-    models = ModelsCache(upstream, gate, metrics, ttl_seconds=settings.models_ttl)
+    models = ModelsCache(
+        upstream,
+        gate,
+        metrics,
+        ttl_seconds=settings.models_ttl,
+        own_authorization=own_authorization(settings),
+    )
     handler = Handler(
         settings,
         gate=gate,

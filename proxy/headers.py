@@ -1,6 +1,5 @@
 """Which headers travel on, in both directions."""
 
-from collections.abc import Iterable
 from typing import Final
 
 from shared.asgi import Headers
@@ -57,9 +56,9 @@ def to_upstream(
     return sent
 
 
-def to_client(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+def to_client(headers: Headers) -> Headers:
     """The answer's headers for the client."""
-    return _forwarded([(name.lower(), value) for name, value in headers], _NOT_TO_CLIENT)
+    return _forwarded(headers, _NOT_TO_CLIENT)
 
 
 def first(headers: Headers, name: bytes) -> bytes | None:

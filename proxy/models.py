@@ -52,17 +52,27 @@ class ModelList:
 class ModelsCache:
     """Owner of the list."""
 
-    def __init__(self, upstream: Upstream, gate: Gate, metrics: Metrics, *, ttl_seconds: float) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        gate: Gate,
+        metrics: Metrics,
+        *,
+        ttl_seconds: float,
+        own_authorization: bytes | None,
+    ) -> None:
         self._upstream = upstream
         self._gate = gate
         self._metrics = metrics
         self._ttl_seconds = ttl_seconds
+        self._own_authorization = own_authorization
         self._asking = trio.Lock()
         self._known: ModelList | Refusal | None = None
         self._ask_at = float("-inf")
 
     async def get(self, authorization: bytes | None) -> ModelList | Refusal:
-        """The list; `authorization` is used only where the upstream shows it to nobody without a key."""
+        """The list. Only where the upstream shows it to nobody without a key is one sent: ours, else the
+        client's `authorization`."""
         if self._known is not None and trio.current_time() < self._ask_at:
             self._metrics.saved("models_cache")
             return self._known
@@ -70,7 +80,7 @@ class ModelsCache:
             if self._known is not None and trio.current_time() < self._ask_at:
                 self._metrics.saved("single_flight")
                 return self._known
-            fetched = await self._fetch(authorization)
+            fetched = await self._fetch(self._own_authorization or authorization)
             failed = isinstance(fetched, Refusal)
             if not (failed and isinstance(self._known, ModelList)):
                 self._known = fetched

@@ -7,6 +7,8 @@ everything else is cut visibly: the connection ends before the announced end.
 
 from typing import Final
 
+import trio
+
 from proxy.headers import first, to_client
 from proxy.refusals import Refusal
 from proxy.upstream import Answer
@@ -57,10 +59,14 @@ class Relay:
         """An error of ours. Only before anything was sent; `unread` where more of the body may come."""
         self.status, self.ended = refusal.status, True
         headers = [*refusal.headers, *added]
-        if unread is None:
-            await refuse(self._send, refusal.status, refusal.code, refusal.message, headers)
-        else:
-            await refuse_unread(unread, self._send, refusal.status, refusal.code, refusal.message, headers)
+        # Shielded: the end of a drain cancels those whom the closing gate has just turned away.
+        with trio.CancelScope(shield=True):
+            if unread is None:
+                await refuse(self._send, refusal.status, refusal.code, refusal.message, headers)
+            else:
+                await refuse_unread(
+                    unread, self._send, refusal.status, refusal.code, refusal.message, headers
+                )
 
     async def break_off(self, refusal: Refusal) -> None:
         """End an answer that has started and cannot be finished."""

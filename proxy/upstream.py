@@ -73,7 +73,7 @@ class Answer:
     def __init__(self, response: httpx.Response, silence_seconds: float) -> None:
         self._silence_seconds = silence_seconds
         self.status = response.status_code
-        self.headers: Headers = response.headers.raw
+        self.headers: Headers = [(name.lower(), value) for name, value in response.headers.raw]
         assert isinstance(response.stream, httpx.AsyncByteStream)
         self._stream = response.stream
         self._rest = aiter(self._stream)
