@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Final
 
 from proxy.core.classify import Meaning, classify
 from proxy.encoding import Decoder
@@ -12,13 +11,10 @@ from proxy.upstream import Answer, Failure, Outgoing, Upstream
 from shared import clock
 from shared.asgi import Headers
 
-_READ_FIRST: Final = frozenset({401, 402, 429, 500, 502, 503, 504})
-"""Read to their end before anything is passed on: another attempt may follow, or the lane may learn."""
-
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An upstream answer that was read to its end and can still be passed on."""
+    """An error of the upstream's, read to its end: another attempt may follow, or it is passed on after all."""
 
     status: int
     headers: Headers
@@ -37,7 +33,7 @@ class Result:
     @property
     def succeeded(self) -> bool:
         """Did the upstream do what was asked?"""
-        return isinstance(self.answer, Answer) and self.answer.status < 400
+        return isinstance(self.answer, Answer)
 
     @property
     def label(self) -> str:
@@ -50,10 +46,10 @@ async def attempt(upstream: Upstream, outgoing: Outgoing, on_written: Callable[[
     answer = await upstream.send(outgoing, on_written)
     if isinstance(answer, Failure):
         return Result(answer.meaning, answer)
-    if not 200 <= answer.status < 300 and answer.status < 400:  # a redirect, or an upgrade nobody asked for
+    if answer.status < 200 or 300 <= answer.status < 400:  # an upgrade nobody asked for, or a redirect
         await answer.aclose()
         return Result(Meaning.REDIRECT, Failure(Meaning.REDIRECT, str(answer.status)))
-    if answer.status not in _READ_FIRST:
+    if answer.status < 300:
         return Result(Meaning.ANSWERED, answer)
     try:
         body = await answer.read()

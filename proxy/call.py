@@ -45,6 +45,12 @@ class Reader:
         """Is a key of ours sent in the place of the clients'?"""
         return self._own_authorization is not None
 
+    def without_own_key(self, body: bytes) -> bytes:
+        """An error's text without our key, should the upstream quote it: clients never see it."""
+        if self._own_authorization is None:
+            return body
+        return body.replace(self._own_authorization.removeprefix(b"Bearer "), b"****")
+
     async def read(self, scope: Scope, receive: Receive) -> bytes | Refusal:
         """The whole body, or why not. Raises HungUpError."""
         return await read_content(receive, scope["headers"], max_bytes=self._settings.max_body_bytes)

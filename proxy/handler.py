@@ -26,7 +26,7 @@ from proxy.gate import Ask, Gate, Grant, TurnedAway
 from proxy.headers import first
 from proxy.incoming import HungUpError, hung_up
 from proxy.metrics import Metrics
-from proxy.refusals import DRAINING, Refusal, no_answer, retry_headers, turned_away
+from proxy.refusals import DRAINING, Refusal, broken_off, no_answer, retry_headers, turned_away
 from proxy.relay import Relay
 from proxy.settings import Settings
 from proxy.upstream import Answer, BrokenOffError, Failure, Upstream
@@ -139,7 +139,7 @@ class Handler:
         row.last_answer_at = clock.wall()
         if isinstance(answer, Stored):
             headers = [*self._stored_headers(answer, call.ask.band), *added]
-            await relay.pass_stored(answer.status, headers, answer.body)
+            await relay.pass_stored(answer.status, headers, self._reader.without_own_key(answer.body))
         else:
             await self._pass_on(answer, added, exchange, relay, row)
 
@@ -152,9 +152,8 @@ class Handler:
             await relay.pass_on(answer, added, usage)
         except BrokenOffError as error:
             exchange.broken_off = True
-            meaning = Meaning.SILENT if error.silent else Meaning.RESET
-            self._metrics.broke_off(meaning)
-            await relay.break_off(no_answer(Failure(meaning, str(error))))
+            self._metrics.broke_off(Meaning.SILENT if error.silent else Meaning.RESET)
+            await relay.break_off(broken_off(silent=error.silent))
         finally:
             row.in_flight -= 1
             exchange.prompt_tokens, exchange.completion_tokens = usage.tokens()

@@ -56,6 +56,13 @@ def turned_away(why: TurnedAway) -> Refusal:
             assert_never(why)
 
 
+def broken_off(*, silent: bool) -> Refusal:
+    """For an answer that had begun: what its last event says."""
+    if silent:
+        return Refusal(504, "upstream_timeout", "the upstream fell silent in the middle of its answer")
+    return Refusal(502, "upstream_unreachable", "the upstream broke off in the middle of its answer")
+
+
 def no_answer(failure: Failure) -> Refusal:
     """For a request that the upstream did not answer."""
     match failure.meaning:
