@@ -14,7 +14,7 @@ from shared.asgi import Headers
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An error of the upstream's, read to its end: another attempt may follow, or it is passed on after all."""
+    """An error of the upstream, read to its end: another attempt may follow, or it is passed on after all."""
 
     status: int
     headers: Headers

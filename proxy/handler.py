@@ -9,10 +9,10 @@ allows; nothing after it is. One watcher stands beside all of it: when the clien
 request holds (a place in the queue, a slot, a connection to the upstream) is given back at once.
 """
 
-import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from itertools import count
+from secrets import token_hex
 
 import trio
 
@@ -64,7 +64,7 @@ class Handler:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, whatever happens to it, and account for it."""
-        exchange = Exchange(uuid.uuid4().hex, scope["method"], scope["path"], trio.current_time())
+        exchange = Exchange(token_hex(16), scope["method"], scope["path"], trio.current_time())
         relay = Relay(send)
         self._live.add(exchange)
         try:

@@ -63,7 +63,10 @@ def to_client(headers: Headers) -> Headers:
 
 def first(headers: Headers, name: bytes) -> bytes | None:
     """The first value of a header, by its lower-case name."""
-    return next((value for key, value in headers if key == name), None)
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
 
 
 def is_openclaw(headers: Headers) -> bool:

@@ -119,7 +119,7 @@ class Answer:
                 unwinding.cancel()
                 while await anext(self._rest, None) is not None:
                     pass
-        with trio.move_on_after(CLOSE_SECONDS, shield=True):
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
             await self._stream.aclose()
 
 

@@ -104,9 +104,10 @@ class FairQueue:
     def __init__(self, aging_seconds: float) -> None:
         self._aging_seconds = aging_seconds
         self._bands = {band: _BandQueue() for band in Band}
+        self._size = 0
 
     def __len__(self) -> int:
-        return sum(self.depth(band) for band in Band)
+        return self._size
 
     def depth(self, band: Band) -> int:
         """How many wait in that band, inside and outside."""
@@ -131,20 +132,23 @@ class FairQueue:
         queue = self._bands[ticket.band]
         queue.turns_of(ticket).add(ticket)
         queue.by_arrival[ticket.id] = ticket
+        self._size += 1
 
     def remove(self, ticket: Ticket) -> None:
         """It left. KeyError if it does not wait here."""
         queue = self._bands[ticket.band]
         queue.turns_of(ticket).remove(ticket)
         del queue.by_arrival[ticket.id]
+        self._size -= 1
 
     def take(self, now: float) -> Ticket:
         """The one whose turn it is. Somebody must be waiting."""
-        waiting = [band for band in Band if self._bands[band].by_arrival]
+        waiting = [band for band, queue in self._bands.items() if queue.by_arrival]
         queue = self._bands[self._whose_turn(waiting, now)]
         queue.turns_since_aged += 1
         ticket = queue.inside.take() if queue.inside.agents else queue.outside.take()
         del queue.by_arrival[ticket.id]
+        self._size -= 1
         return ticket
 
     def _whose_turn(self, waiting: list[Band], now: float) -> Band:

@@ -12,9 +12,9 @@ drive 40 down to 12.7 on one clump of five.
     recover  --share >= enter at rate R-->            retreat   rate x factor; R - step is a learnt ceiling
     recover  --the base rate is reached-->            normal
 
-A 429 does not say whose limit it is, the account's or that of one model. The other models tell: if most
-answers came from models without a single 429, the throttled ones have limits of their own and are left to
-``pressure``. With one model in use its 429s count for both.
+A 429 does not say whose limit it is, the account's or that of one model. The other models tell: if at least
+half of the answers came from models without a single 429, the throttled ones have limits of their own and are
+left to ``pressure``. With one model in use its 429s count for both.
 """
 
 from collections import Counter, deque
@@ -23,6 +23,9 @@ from enum import StrEnum
 
 CEILING_TRIAL_SECONDS = 600.0
 """A learnt ceiling is tried again, one step higher, every ten minutes."""
+
+MOST_ANSWERS = 4096
+"""Answers remembered for a judgement: all of a minute at any sensible rate, and a bound."""
 
 
 class RetreatState(StrEnum):
@@ -75,7 +78,7 @@ class Retreat:
         self.effective_rpm = base_rpm
         self.ceiling_rpm: float | None = None
         # (at, model, throttled) of the last window, since the last step down or the turn to recovery
-        self._answers: deque[tuple[float, str, bool]] = deque()
+        self._answers: deque[tuple[float, str, bool]] = deque(maxlen=MOST_ANSWERS)
         self._judge_at = float("inf")  # no judgement is due while all is normal
         self._calm_since = float("-inf")
         self._ceiling_tried_at = float("-inf")
@@ -118,7 +121,7 @@ class Retreat:
             case RetreatState.RETREAT:
                 if not self._judge_trouble(share, count, self._rules.deepen_share, now):
                     self._judge_calm(now)
-            case RetreatState.RECOVER:
+            case _:  # RECOVER
                 if self._judge_trouble(share, count, self._rules.enter_share, now):
                     self.ceiling_rpm = max(self._floor_rpm, from_rpm - self._rules.recover_step_rpm)
                 else:
