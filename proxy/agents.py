@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 MOST_ROWS: Final = 500
@@ -35,13 +36,13 @@ class Agents:
         self._rows: OrderedDict[tuple[str, str], AgentRow] = OrderedDict()
 
     def row(self, agent: str, session: str) -> AgentRow:
-        """The agent's row, made if need be; where there are too many the oldest idle one is dropped."""
+        """The agent's row, made if need be; where there are too many the oldest idle ones are dropped."""
         key = (agent, session)
         row = self._rows.get(key)
         if row is None:
             row = self._rows[key] = AgentRow(agent, session)
             if len(self._rows) > MOST_ROWS:
-                self._drop_oldest_idle(key)
+                self._drop_oldest_idle(len(self._rows) - MOST_ROWS, kept=key)
         self._rows.move_to_end(key)
         return row
 
@@ -54,8 +55,7 @@ class Agents:
         """At most MOST_ROWS, the one used last first."""
         return list(reversed(self._rows.values()))[:MOST_ROWS]
 
-    def _drop_oldest_idle(self, kept: tuple[str, str]) -> None:
-        for key, row in self._rows.items():
-            if row.is_idle and key != kept:
-                del self._rows[key]
-                return
+    def _drop_oldest_idle(self, excess: int, *, kept: tuple[str, str]) -> None:
+        idle = (key for key, row in self._rows.items() if row.is_idle and key != kept)
+        for key in list(islice(idle, excess)):
+            del self._rows[key]

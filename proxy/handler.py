@@ -78,6 +78,8 @@ class Handler:
             self._live.discard(exchange)
             if not self._live:
                 self._idle.set()
+            # Also where the server has cancelled us from outside: a client that had stopped reading.
+            exchange.broken_off |= relay.started and not relay.ended
             self._metrics.completed(exchange, relay, self._gate.retreat.state)
 
     async def _serve(self, exchange: Exchange, relay: Relay, scope: Scope, receive: Receive) -> None:

@@ -120,9 +120,13 @@ class Stamps:
         fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         header = _HEADER.pack(_MAGIC, boot_id.encode("ascii", "replace"), 0)
         stamps = [now + left - self._hold_seconds for left in self.held_for]
-        os.pwrite(fd, header + b"".join(_RECORD.pack(at, True) for at in stamps), 0)
-        os.fsync(fd)
-        new.replace(self._path)
+        try:
+            os.pwrite(fd, header + b"".join(_RECORD.pack(at, True) for at in stamps), 0)
+            os.fsync(fd)
+            new.replace(self._path)
+        except OSError:
+            os.close(fd)
+            raise
         self._fd = fd
         self._releases.extend((now + left, place) for place, left in enumerate(self.held_for))
         self._next_place = len(self.held_for)

@@ -62,7 +62,7 @@ class Admission:
         self._decisions: list[Decision] = []
         self._quiet_until = float("-inf")
         self._sends = Recent(60.0)
-        self._sends_by_band = {band: Recent(budget.window.hold_seconds) for band in Band}
+        self._sends_by_band = [Recent(budget.window.hold_seconds) for _ in Band]
         self._enqueued = self._dequeued = self._dropped = 0
 
     # What happens
@@ -327,6 +327,6 @@ class Admission:
         # Of the budget, not of the sends: one urgent request in an idle minute is no reason to wait longer.
         # As many as came lately, and two standard deviations (of a Poisson process) more: with the mean
         # alone, 4 to 7 % of the accepted missed their deadline at 1.5 times overload, with these 0 to 3 %.
-        higher = sum(self._sends_by_band[other].count(now) for other in Band if other < band)
+        higher = sum(sends.count(now) for sends in self._sends_by_band[:band])
         share = (higher + 2 * sqrt(higher)) / (self._budget.window.limit * self.retreat.factor)
         return wait / (1 - min(share, LARGEST_SHARE))

@@ -24,14 +24,12 @@ class Demo(ProcessSettings):
     model_config = SettingsConfigDict(env_prefix="DEMO_")
     known_variables: ClassVar[frozenset[str]] = frozenset({"DEMO_CONFIG"})
 
-    long_name: Annotated[
-        int, Field(ge=1), Expect("a whole number from 1 on"), Setting("SHORT", "a number")
-    ] = 7
-    word: Annotated[str, Setting("WORD", "a word")] = ""
-    password: Annotated[SecretStr, Setting("PASSWORD", "a secret")] = SecretStr("")
-    storage: Annotated[str, Setting("AUDIT_STORAGE", "without our prefix", prefixed=False)] = "file"
-    inner: Annotated[Inner, Setting(None, "YAML only")] = Inner()
-    parts: Annotated[tuple[Inner, ...], Setting(None, "YAML only")] = ()
+    long_name: Annotated[int, Field(ge=1), Expect("a whole number from 1 on"), Setting("SHORT")] = 7
+    word: Annotated[str, Setting("WORD")] = ""
+    password: Annotated[SecretStr, Setting("PASSWORD")] = SecretStr("")
+    storage: Annotated[str, Setting("AUDIT_STORAGE", prefixed=False)] = "file"
+    inner: Inner = Inner()
+    parts: tuple[Inner, ...] = ()
 
 
 def problems(environ: dict[str, str], file: Path | None = None) -> list[str]:
@@ -117,14 +115,13 @@ def test_an_unknown_key_deep_inside_is_a_problem(tmp_path: Path) -> None:
         ("- a", "holds a list, expected a mapping"),
         ("word: 2024-13-45", "is not valid YAML"),
         ("[" * 800, "is not valid YAML"),
-        ("word: \x00", "a character that YAML does not allow"),
+        ("word: \x00", "line 1 is not UTF-8 text"),
         ("? [a]\n: 1", "line 1, column 3 is not valid YAML"),
         ("1: 2", "1 ({file} line 1) (set to 2) is unknown"),
         ("word: !!python/object:os.system x", "is not valid YAML"),
         ("a: 1\n---\nb: 2", "is not valid YAML"),
         ("self: 1", "self ({file} line 1) (set to 1) is unknown"),
         ("long_name:", "long_name ({file} line 1) is empty, expected a whole number from 1 on"),
-        ("x: " + "y" * 2**20, "is larger than 1048576 bytes"),
     ],
 )
 def test_a_broken_file_is_a_problem_with_its_line(tmp_path: Path, text: str, said: str) -> None:
@@ -138,10 +135,9 @@ def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
         f"settings file {tmp_path / 'none.yaml'} cannot be read: No such file or directory"
     ]
     assert "Is a directory" in problems({}, tmp_path)[0]
-    assert "not a path" in problems({}, Path("a\0b"))[0]
     file = tmp_path / "latin.yaml"
     file.write_bytes(b"word: a\ninner: \xe9\n")
-    assert problems({}, file) == [f"settings file {file} line 2 is not UTF-8 text"]
+    assert problems({}, file) == [f"settings file {file} line 2 is not UTF-8 text: invalid continuation byte"]
 
 
 def test_what_is_empty_anyway_may_be_left_blank(tmp_path: Path) -> None:
