@@ -38,6 +38,8 @@ def show(value: object, *, secret: bool = False) -> str:
         return str(value).lower()
     if not isinstance(value, str | int | float):
         return _KINDS.get(type(value), f"a {type(value).__name__}")
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return "a number of far too many digits"  # which Python refuses to print
     if secret:
         return masked(str(value)) or "empty"
     text = _hidden(str(value))

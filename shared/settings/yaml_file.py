@@ -82,7 +82,8 @@ def _parse(document: Document, path: Path) -> dict[object, object]:
         # The library's words may quote the file, which may hold a key; single characters are kept.
         words = re.sub(r"'[^']{2,}'|\"[^\"]{2,}\"", "…", error.problem or "syntax error")
         raise _BadFileError(f"{place}is not valid YAML: {words}") from None
-    except (ValueError, RecursionError):  # an impossible date; a thousand brackets
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        # What the library lets through: an impossible date, a tag on the wrong thing, a thousand brackets
         raise _BadFileError("is not valid YAML: a value in it cannot be read") from None
     if data is None:
         return {}
