@@ -90,7 +90,7 @@ def _own_endpoints(status: Status, upstream_reachable: Callable[[], Awaitable[bo
             page("/api/agents", status.agents),
             page("/openapi.json", lambda: DESCRIPTION),
         ],
-        exception_handlers={HTTPException: _refused},
+        exception_handlers={HTTPException: _refused, Exception: _failed},
     )
 
 
@@ -107,6 +107,12 @@ def _refused(_request: Request, error: Exception) -> Response:
         headers=dict(error.headers or {}),
         media_type="application/json",
     )
+
+
+def _failed(_request: Request, _error: Exception) -> Response:
+    """In the place of Starlette's plain text. The error goes on to the guard, which logs it."""
+    body = error_body("internal_error", "Something went wrong here; the log says what.")
+    return Response(body, status_code=500, media_type="application/json")
 
 
 def _json(content: Any, status: int = 200) -> Response:

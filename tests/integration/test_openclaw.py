@@ -1,0 +1,80 @@
+"""A real OpenClaw agent turn, through the sidecar, to the strict stand-in for NVIDIA's API."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.integration import openclaw
+from tests.integration.conftest import Require
+from tests.integration.processes import Sidecar, Simulator, run_sidecar, run_simulator, until
+
+pytestmark = pytest.mark.integration
+
+CHAT = "/v1/chat/completions"
+ANSWER = "This is the simulated upstream."
+
+
+async def test_an_agent_turn_reaches_the_upstream_as_one_request_and_its_answer_comes_back_intact(
+    require: Require, tmp_path: Path
+) -> None:
+    require("openclaw")
+    async with (
+        run_simulator(tmp_path) as simulator,
+        run_sidecar(upstream=simulator.url, state_dir=_made(tmp_path / "state")) as sidecar,
+    ):
+        turn = await _turn(sidecar, tmp_path)
+        assert turn.text == ANSWER
+        (arrived,) = await simulator.requests(CHAT)
+        headers = {name.lower(): value for name, value in arrived["headers"]}
+        assert arrived["model"] == openclaw.MODEL
+        assert arrived["outcome"] == "answered"
+        assert headers["authorization"] == "Bearer nvapi-of-the-sidecar"
+        assert headers["x-billing-invoke-origin"] == "OpenClaw"
+        assert "x-priority" not in headers
+        (completed,) = await _completed(sidecar)
+        assert (completed["status"], completed["attempts"]) == (200, 1)
+
+
+async def test_two_429s_of_the_upstream_cost_an_agent_turn_time_and_nothing_else(
+    require: Require, tmp_path: Path
+) -> None:
+    require("openclaw")
+    async with (
+        run_simulator(tmp_path) as simulator,
+        run_sidecar(upstream=simulator.url, state_dir=_made(tmp_path / "state")) as sidecar,
+    ):
+        await simulator.fault("429", count=2)
+        turn = await _turn(sidecar, tmp_path)
+        assert turn.text == ANSWER
+        assert [attempt["result"] for attempt in turn.attempts] == ["success"]
+        assert not re.search(r"status\W*429|HTTP 429|rate.?limit|too many requests", turn.log, re.IGNORECASE)
+        assert await _outcomes(simulator) == [429, 429, 200]
+        (completed,) = await _completed(sidecar)
+        assert (completed["status"], completed["attempts"]) == (200, 3)
+
+
+async def _turn(sidecar: Sidecar, directory: Path) -> openclaw.Turn:
+    home = _made(directory / "openclaw")
+    # As a user prints it: with the settings that the sidecar runs with.
+    settings = {"SIDECAR_PORT": str(sidecar.port), "SIDECAR_API_KEY": "nvapi-of-the-sidecar"}
+    await openclaw.configure(home, settings)
+    turn = await openclaw.take_turn(home, "What are you?")
+    assert turn.code == 0, turn.log
+    return turn
+
+
+async def _completed(sidecar: Sidecar) -> list[dict[str, object]]:
+    """The sidecar's lines about chats: the line of a request is written after its last byte."""
+    return await until(
+        lambda: [line for line in sidecar.log_lines("request_completed") if line.get("path", CHAT) == CHAT]
+    )
+
+
+async def _outcomes(simulator: Simulator) -> list[int]:
+    return [record["status"] for record in await simulator.requests(CHAT)]
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir()
+    return directory
