@@ -58,7 +58,7 @@ class Scale:
             "SIDECAR_WINDOW_SECONDS": f"{self.window:g}",
             "SIDECAR_WINDOW_MARGIN": f"{self.ratio:g}",
             "SIDECAR_AGING_SECONDS": f"{60 * self.ratio:g}",
-            "SIDECAR_LOW_TIMEOUT": "300",  # here LOW means "after the others", not "now or never"
+            "SIDECAR_LOW_TIMEOUT": "3600",  # here LOW means "after the others", not "now or never"
         }
 
 

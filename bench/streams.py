@@ -18,6 +18,7 @@ def measure(*, quick: bool, say: Callable[[str], None]) -> list[Figure]:
     """Run it, print it, and return the figures."""
     with processes.stub() as stub:
         figures = _first_chunk(stub, QUICK_ROUNDS if quick else FULL_ROUNDS, say)
+        figures += _chunks(stub, say)
         figures += _many(stub, say)
     print_figures("Event streams through the sidecar", figures)
     return figures
@@ -36,6 +37,17 @@ def _first_chunk(stub: Server, rounds: int, say: Callable[[str], None]) -> list[
         Figure("added to the first chunk, p50", _added(direct, through, "first_chunk"), "ms", 2, most=3.0),
         Figure("added to every chunk, p50", _added(direct, through, "chunk_delay"), "ms", 2),
     ]
+
+
+def _chunks(stub: Server, say: Callable[[str], None]) -> list[Figure]:
+    """Fifty streams of a hundred chunks, opened over four seconds: 1,250 chunks a second."""
+    say("the cost of a chunk")
+    _set(stub, "delay=0&chunks=100&gap=20")
+    with processes.sidecar(stub.url, UNLIMITED) as sidecar:
+        before = sidecar.cpu_seconds()
+        _stream(sidecar, 50, 4)
+        milliseconds = 1000 * (sidecar.cpu_seconds() - before)
+    return [Figure("CPU per chunk", milliseconds / (50 * 100), "ms", 2)]
 
 
 def _many(stub: Server, say: Callable[[str], None]) -> list[Figure]:

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from proxy.attempt import Stored
 from proxy.handler import Handler
 from proxy.headers import first
 from proxy.metrics import Metrics
@@ -23,7 +24,7 @@ from proxy.models import ModelsCache
 from proxy.openapi import DESCRIPTION
 from proxy.refusals import Refusal
 from proxy.status import Status
-from shared.answers import answer, error_body, refuse
+from shared.answers import JSON, answer, error_body, refuse
 from shared.asgi import App, Receive, Scope, Send
 
 _MODELS: Final = b"/v1/models"
@@ -59,6 +60,9 @@ async def _answer_models(models: ModelsCache, path: bytes, scope: Scope, send: S
     if isinstance(known, Refusal):
         await refuse(send, known.status, known.code, known.message, known.headers)
         return
+    if isinstance(known, Stored):
+        await answer(send, known.status, known.body, first(known.headers, b"content-type") or JSON)
+        return
     if path == _MODELS:
         await answer(send, 200, known.body)
         return
@@ -81,7 +85,7 @@ def _own_endpoints(status: Status, upstream_reachable: Callable[[], Awaitable[bo
         picture = status.ready(upstream_reachable=await upstream_reachable())
         return _json(picture, status=200 if picture["ready"] else 503)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             page("/health", status.health),
             Route("/health/ready", ready, methods=["GET"]),
@@ -92,10 +96,15 @@ def _own_endpoints(status: Status, upstream_reachable: Callable[[], Awaitable[bo
         ],
         exception_handlers={HTTPException: _refused, Exception: _failed},
     )
+    app.router.redirect_slashes = False  # `/health/` does not exist
+    return app
 
 
-def _refused(_request: Request, error: Exception) -> Response:
-    """Starlette's 404 and 405, in the form that all our errors have."""
+async def _refused(_request: Request, error: Exception) -> Response:
+    """Starlette's 404 and 405, in the form that all our errors have.
+
+    A plain function would be run in a thread, which costs more than the answer.
+    """
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         code, message = "not_found", "there is nothing at this path"
@@ -109,7 +118,7 @@ def _refused(_request: Request, error: Exception) -> Response:
     )
 
 
-def _failed(_request: Request, _error: Exception) -> Response:
+async def _failed(_request: Request, _error: Exception) -> Response:
     """In the place of Starlette's plain text. The error goes on to the guard, which logs it."""
     body = error_body("internal_error", "Something went wrong here; the log says what.")
     return Response(body, status_code=500, media_type="application/json")

@@ -140,8 +140,9 @@ class Handler:
         exchange.upstream_answered = True
         row.last_answer_at = clock.wall()
         if isinstance(answer, Stored):
-            headers = [*self._stored_headers(answer, call.ask.band), *added]
-            await relay.pass_stored(answer.status, headers, self._reader.without_own_key(answer.body))
+            headers = self._stored_headers(answer, call.ask.band)
+            body = self._reader.without_own_key(answer.body)
+            await relay.pass_stored(answer.status, headers, body, added)
         else:
             await self._pass_on(answer, added, exchange, relay, row)
 

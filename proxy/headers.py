@@ -38,6 +38,9 @@ _NOT_TO_CLIENT: Final = HOP_BY_HOP | {
     b"date",  # the server in front of us writes its own
 }
 
+_OURS: Final = (b"access-control-", b"x-sidecar-")
+"""Beginnings of names that an answer gets from us or from nobody: no page of another site may read it."""
+
 BILLING_ORIGIN: Final = (b"x-billing-invoke-origin", b"OpenClaw")
 """OpenClaw sends it on its native route to NVIDIA and leaves it out on a loopback address."""
 
@@ -58,7 +61,7 @@ def to_upstream(
 
 def to_client(headers: Headers) -> Headers:
     """The answer's headers for the client."""
-    return _forwarded(headers, _NOT_TO_CLIENT)
+    return [header for header in _forwarded(headers, _NOT_TO_CLIENT) if not header[0].startswith(_OURS)]
 
 
 def first(headers: Headers, name: bytes) -> bytes | None:

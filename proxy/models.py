@@ -12,12 +12,12 @@ import msgspec
 import structlog
 import trio
 
+from proxy.attempt import Stored, attempt
 from proxy.core.band import Band
-from proxy.core.classify import Meaning
 from proxy.gate import Ask, Gate, Grant
 from proxy.metrics import Metrics
 from proxy.refusals import Refusal, no_answer, turned_away
-from proxy.upstream import Answer, Failure, Outgoing, Upstream
+from proxy.upstream import Failure, Outgoing, Upstream
 
 RETRY_SECONDS: Final = 5.0
 """After a failure the upstream is left alone for this long; a stale list is served meanwhile."""
@@ -67,44 +67,52 @@ class ModelsCache:
         self._ttl_seconds = ttl_seconds
         self._own_authorization = own_authorization
         self._asking = trio.Lock()
-        self._known: ModelList | Refusal | None = None
-        self._ask_at = float("-inf")
+        self._known: ModelList | None = None
+        self._fresh_until = float("-inf")
 
-    async def get(self, authorization: bytes | None) -> ModelList | Refusal:
-        """The list. Only where the upstream shows it to nobody without a key is one sent: ours, else the
-        client's `authorization`."""
-        if self._known is not None and trio.current_time() < self._ask_at:
+    async def get(self, authorization: bytes | None) -> ModelList | Stored | Refusal:
+        """The list, or why not. Only where the upstream shows it to nobody without a key is one sent: ours,
+        else the client's `authorization`."""
+        if (known := self._fresh()) is not None:
             self._metrics.saved("models_cache")
-            return self._known
+            return known
         async with self._asking:
-            if self._known is not None and trio.current_time() < self._ask_at:
+            if (known := self._fresh()) is not None:
                 self._metrics.saved("single_flight")
-                return self._known
+                return known
             fetched = await self._fetch(self._own_authorization or authorization)
-            failed = isinstance(fetched, Refusal)
-            if not (failed and isinstance(self._known, ModelList)):
+            if isinstance(fetched, ModelList):
                 self._known = fetched
-            self._ask_at = trio.current_time() + (RETRY_SECONDS if failed else self._ttl_seconds)
-            return self._known
+                self._fresh_until = trio.current_time() + self._ttl_seconds
+            elif self._known is not None:  # a stale list is better than none
+                self._fresh_until = trio.current_time() + RETRY_SECONDS
+            return self._known or fetched
 
-    async def _fetch(self, authorization: bytes | None) -> ModelList | Refusal:
-        answer = await self._upstream.send(self.question(None), _nothing)
-        if isinstance(answer, Answer) and answer.status in {401, 403} and authorization is not None:
-            await answer.aclose()
+    def _fresh(self) -> ModelList | None:
+        return self._known if trio.current_time() < self._fresh_until else None
+
+    async def _fetch(self, authorization: bytes | None) -> ModelList | Stored | Refusal:
+        result = await attempt(self._upstream, self.question(None), _nothing)
+        if isinstance(result.answer, Stored) and result.answer.status in {401, 403} and authorization:
             ask = Ask(Band.HIGH, "models", "", "", trio.current_time() + RETRY_SECONDS)
             grant = await self._gate.admit(ask)
             if not isinstance(grant, Grant):
                 return turned_away(grant)
             try:
-                answer = await self._upstream.send(self.question(authorization), grant.written)
+                result = await attempt(self._upstream, self.question(authorization), grant.written)
             finally:
                 grant.unsent()  # unless something was written
-        if isinstance(answer, Failure):
-            return no_answer(answer)
-        try:
-            return await _parse(answer)
-        finally:
-            await answer.aclose()
+            self._gate.learn(grant, result.meaning, result.retry_after)
+        match result.answer:
+            case Failure():
+                return no_answer(result.answer)
+            case Stored():
+                return result.answer
+            case answer:
+                try:
+                    return _parse(await answer.read(MOST_BYTES))
+                finally:
+                    await answer.aclose()
 
     def question(self, authorization: bytes | None) -> Outgoing:
         """The request for the list."""
@@ -114,15 +122,12 @@ class ModelsCache:
         return Outgoing("GET", b"/models", headers, b"")
 
 
-async def _parse(answer: Answer) -> ModelList | Refusal:
-    body = await answer.read(MOST_BYTES)
-    if answer.status == 200:
-        try:
-            return ModelList.parse(body)
-        except msgspec.MsgspecError:
-            pass
-    _log.warning("models_list_unusable", status=answer.status, bytes=len(body))
-    return no_answer(Failure(Meaning.GARBAGE, str(answer.status)))
+def _parse(body: bytes) -> ModelList | Refusal:
+    try:
+        return ModelList.parse(body)
+    except msgspec.MsgspecError:
+        _log.warning("models_list_unusable", bytes=len(body))
+        return Refusal(502, "upstream_unreachable", "the upstream's list of models cannot be read")
 
 
 def _nothing() -> None:

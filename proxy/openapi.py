@@ -88,15 +88,17 @@ _STATUS: Final = _object(
     uptime_seconds=_NUMBER,
 )
 
+_MODELS: Final[_Json] = {
+    "type": "object",
+    "additionalProperties": _object(
+        blocked=_nullable(_TEXT), limit=_nullable(_COUNT), paused_until=_nullable(_TIME)
+    ),
+}
+
 _CAPACITY: Final = _object(
     **_LANE,
-    models={
-        "type": "object",
-        "additionalProperties": _object(
-            blocked=_nullable(_TEXT), limit=_nullable(_COUNT), paused_until=_nullable(_TIME)
-        ),
-    },
-    lanes={"type": "array", "items": _object(name=_TEXT, **_LANE)},
+    models=_MODELS,
+    lanes={"type": "array", "items": _object(name=_TEXT, **_LANE, models=_MODELS)},
 )
 
 _AGENTS: Final[_Json] = {

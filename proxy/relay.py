@@ -37,9 +37,11 @@ class Relay:
     async def pass_on(self, answer: Answer, added: Headers, usage: UsageReader) -> None:
         """The whole answer with `added` headers. Raises upstream.BrokenOffError, after which `break_off`."""
         headers = to_client(answer.headers)
-        length = first(headers, b"content-length")
-        plain = length is None and first(headers, b"content-encoding") is None
+        plain = first(headers, b"content-encoding") is None
         self._takes_events = plain and (first(headers, b"content-type") or b"").startswith(EVENT_STREAM)
+        if self._takes_events:  # an announced length would leave no room for an error
+            headers = [header for header in headers if header[0] != b"content-length"]
+        length = first(headers, b"content-length")
         left = -1 if length is None else int(length)
         await self._start(answer.status, [*headers, *added])
         async for chunk in answer:
@@ -49,10 +51,10 @@ class Relay:
         if not self.ended:
             await self._body(b"", last=True)
 
-    async def pass_stored(self, status: int, headers: Headers, body: bytes) -> None:
+    async def pass_stored(self, status: int, headers: Headers, body: bytes, added: Headers) -> None:
         """An answer that was read to its end before it was known that it would be relayed."""
-        kept = [(name, value) for name, value in to_client(headers) if name != b"content-length"]
-        await self._start(status, [*kept, (b"content-length", b"%d" % len(body))])
+        kept = [header for header in to_client(headers) if header[0] != b"content-length"]
+        await self._start(status, [*kept, (b"content-length", b"%d" % len(body)), *added])
         await self._body(body, last=True)
 
     async def refuse(self, refusal: Refusal, added: Headers, *, unread: Receive | None = None) -> None:

@@ -116,15 +116,12 @@ class Status:
     def capacity(self) -> _Json:
         """For whoever decides how much work to start."""
         lane = self._gate.statistics()
-        capacity = self._lane_capacity(lane)
-        return {
-            **capacity,
-            "models": {
-                model["id"]: {"blocked": None, "limit": None, "paused_until": model["paused_until"]}
-                for model in self._models(lane)
-            },
-            "lanes": [{"name": PROVIDER, **capacity}],
+        models = {
+            model["id"]: {"blocked": None, "limit": None, "paused_until": model["paused_until"]}
+            for model in self._models(lane)
         }
+        capacity = {**self._lane_capacity(lane), "models": models}
+        return {**capacity, "lanes": [{"name": PROVIDER, **capacity}]}
 
     def agents(self) -> list[_Json]:
         """Who waits is not stuck."""

@@ -72,7 +72,7 @@ class StackTransport(httpx.AsyncBaseTransport):
         """A response has ended: keep the connection if it is good for another one."""
         if not line.connection.is_idle():
             return  # httpcore has closed it
-        if len(self._idle) >= MOST_IDLE:
+        if len(self._idle) >= MOST_IDLE or line.has_leftovers():
             await line.connection.aclose()
             return
         self._idle.append(line)
@@ -104,6 +104,16 @@ class _Line:
 
     connection: httpcore.AsyncHTTPConnection
     network: Network
+
+    def has_leftovers(self) -> bool:
+        """Has the upstream sent more than its answer?
+
+        httpcore would keep those bytes in h11's buffer and read them as the answer to the next request: to
+        somebody else's. It has no public way to ask, so this looks inside; what cannot be seen counts as yes.
+        """
+        http11 = getattr(self.connection, "_connection", None)
+        h11_state = getattr(http11, "_h11_state", None)
+        return h11_state is None or h11_state.trailing_data != (b"", False)
 
 
 class _Stream(httpx.AsyncByteStream):

@@ -18,8 +18,12 @@ upgrade which moves the ground is seen. The points:
    Here the end closes the queue; the app hears `http.disconnect` after what was in it, as often as it asks.
 6. **The deadline of a drain holds** (see `serving`): the live streams are known, so that the one whose client
    has stopped reading can be closed under Hypercorn's shielded write.
-7. **One idle timer per connection**, whose deadline moves. Hypercorn starts and ends a task around every
+7. **What follows a last request is not looked at.** Bytes after a request with `Connection: close` would make
+   h11 complain, and Hypercorn answer 400 in the middle of the app's own answer (RFC 9112, 9.6: the server
+   must not process them).
+8. **One idle timer per connection**, whose deadline moves. Hypercorn starts and ends a task around every
    request, a twentieth of what a proxied request costs.
+9. **A fault in one connection is that connection's end**, not the server's: it is logged.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -28,6 +32,7 @@ from typing import Any, Final, cast
 
 import h11
 import hypercorn.trio.run
+import structlog
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, RawData
@@ -47,6 +52,8 @@ _WHY: Final = {
     501: "This transfer coding is not known here.",
     505: "This port speaks HTTP/1.1 only.",
 }
+_log = structlog.get_logger()
+
 _OTHERWISE: Final = "This is not a well-formed HTTP/1.1 request."
 
 
@@ -57,11 +64,23 @@ class ServingConfig(Config):
         self.live: set[trio.SocketStream] = set()
 
 
+class Requests(h11.Connection):
+    """Point 7."""
+
+    def receive_data(self, data: bytes) -> None:
+        if self.their_state is not h11.MUST_CLOSE or not data:
+            super().receive_data(data)
+
+    def next_event(self) -> Any:
+        return h11.NEED_DATA if self.their_state is h11.MUST_CLOSE else super().next_event()
+
+
 class Http11(H11Protocol):
     """Points 1 to 4."""
 
     def __init__(self, *args: Any, linger: Callable[[], Awaitable[None]]) -> None:
         super().__init__(*args)
+        self.connection = Requests(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
         self._linger = linger
         self._head = b""  # an encoded head that waits for its body; written only by _send_h11_event
 
@@ -162,7 +181,7 @@ class Tasks(TaskGroup):
 
 
 class IdleTimer:
-    """Point 7. Hypercorn's `TrioSingleTask` in its place: `restart` when idle, `stop` when busy."""
+    """Point 8. Hypercorn's `TrioSingleTask` in its place: `restart` when idle, `stop` when busy."""
 
     def __init__(self, idle_seconds: float, terminated: Any) -> None:
         self._idle_seconds = idle_seconds
@@ -227,6 +246,14 @@ class Connection(TCPServer):
                 timer.cancel()
         except OSError:
             pass  # the client was gone before we asked who it was
+        except Exception:
+            _log.exception("connection_failed")
+        except BaseExceptionGroup as group:
+            passing, faults = group.split((trio.Cancelled, KeyboardInterrupt))
+            if faults is not None:
+                _log.error("connection_failed", exc_info=faults)
+            if passing is not None:
+                raise passing from None
         finally:
             self.config.live.discard(stream)
             await self._close()

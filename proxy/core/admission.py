@@ -62,7 +62,7 @@ class Admission:
         self._decisions: list[Decision] = []
         self._quiet_until = float("-inf")
         self._sends = Recent(60.0)
-        self._sends_by_band = [Recent(budget.window.hold_seconds) for _ in Band]
+        self._backlog_sends = [Recent(budget.window.hold_seconds) for _ in Band]
         self._enqueued = self._dequeued = self._dropped = 0
 
     # What happens
@@ -280,7 +280,8 @@ class Admission:
         self._forget_ticket(ticket)
         self._dequeued += 1
         self._sends.add(now)
-        self._sends_by_band[ticket.band].add(now)
+        if self._budget.backlogged:
+            self._backlog_sends[ticket.band].add(now)
         probe = self._probes.pop(ticket.model, None) is not None
         self._decisions.append(Admitted(ticket, self._budget.send(now), probe))
 
@@ -325,8 +326,9 @@ class Admission:
         urgent = band is Band.URGENT
         wait = self._budget.wait_for(ahead, now, urgent=urgent, not_before=self._quiet_until)
         # Of the budget, not of the sends: one urgent request in an idle minute is no reason to wait longer.
-        # As many as came lately, and two standard deviations (of a Poisson process) more: with the mean
+        # Under a backlog only: a burst that went at once says nothing of what still comes.
+        # As many as came lately, and three standard deviations (of a Poisson process) more: with the mean
         # alone, 4 to 7 % of the accepted missed their deadline at 1.5 times overload, with these 0 to 3 %.
-        higher = sum(sends.count(now) for sends in self._sends_by_band[:band])
-        share = (higher + 2 * sqrt(higher)) / (self._budget.window.limit * self.retreat.factor)
+        higher = sum(sends.count(now) for sends in self._backlog_sends[:band])
+        share = (higher + 3 * sqrt(higher)) / (self._budget.window.limit * self.retreat.factor)
         return wait / (1 - min(share, LARGEST_SHARE))

@@ -40,7 +40,8 @@ class Budget:
         self.window = Window(limit, window_seconds + margin_seconds)
         self.window.restore(release_ats, now)
         self._bucket = Bucket(self._pace(), now, self.window.held(now))
-        self._backlogged = False
+        self.backlogged = False
+        """Does a request that is not urgent wait for a slot? Set by `backlog` alone."""
 
     @property
     def pace(self) -> Pace:
@@ -56,7 +57,7 @@ class Budget:
         free = self.window.free(now)
         if free < 1:
             return max(at, self.window.release_at(-free, now))
-        if urgent or (not self._backlogged and free > self.pace.reserve):
+        if urgent or (not self.backlogged and free > self.pace.reserve):
             return at
         return max(at, self._promise_allows_at(now, free))
 
@@ -77,14 +78,14 @@ class Budget:
 
     def send(self, now: float) -> Slot:
         """Spend one slot. The caller has seen that it may go."""
-        self._bucket.take(now, backlogged=self._backlogged)
+        self._bucket.take(now, backlogged=self.backlogged)
         return self.window.hold()
 
     def backlog(self, waiting: bool, now: float) -> None:
         """Does a request that is not urgent wait for a slot?"""
-        if waiting and not self._backlogged:
+        if waiting and not self.backlogged:
             self._bucket.begin_backlog(now)
-        self._backlogged = waiting
+        self.backlogged = waiting
 
     def set_factor(self, factor: float, now: float) -> None:
         """The retreat changed the effective rate. The window's limit never changes with it."""

@@ -44,7 +44,7 @@ class Rates(RuleBasedStateMachine):
         assert (change is not None) == (before != after)
         if change:
             assert due
-            assert self.now - self.judged_at >= 15
+            assert self.now - self.judged_at >= 15 - 1e-6
             assert (change.from_rpm, change.state, change.to_rpm) == (before[1], *after)
             assert change.at_floor == (change.state == "retreat" and change.to_rpm == min(5, self.base_rpm))
         if due:

@@ -16,6 +16,7 @@ from proxy.stamps import Stamps
 from shared import clock
 from shared.lifecycle import Lifecycle
 from tests.edge.asgi import Client, Talk
+from tests.shell.lanes import not_for_ever
 
 CHAT = b"/v1/chat/completions"
 KEY = "nvapi-the-sidecars-own-key"
@@ -184,6 +185,7 @@ async def world(
     line = Line(simulator, nursery)
     monkeypatch.setattr(trio, "open_tcp_stream", line.connect)
     world = World(tmp_path, simulator, nursery, line)
+    nursery.start_soon(not_for_ever)
     yield world
     await world.aclose()
 

@@ -222,7 +222,7 @@ async def test_capacity_has_exactly_the_keys_and_types_of_the_contract(
     capacity = await sidecar.json(b"/api/capacity")
     check(capacity, {**CAPACITY, "lanes": list, "models": dict})
     (lane,) = capacity["lanes"]
-    check(lane, {**CAPACITY, "name": str})
+    check(lane, {**CAPACITY, "name": str, "models": dict})
     assert {key: lane[key] for key in CAPACITY} == {key: capacity[key] for key in CAPACITY}
     assert (capacity["effective_rpm"], capacity["spare_rpm"]) == (40.0, 36.0)
     assert (capacity["window_used"], capacity["window_limit"]) == (4, 40)

@@ -233,3 +233,17 @@ async def test_an_upstream_that_echoes_our_key_does_not_make_us_say_it(
     talk = await sidecar.chat("fault/echo-key", body=chat_body("fault/echo-key"))
     assert talk.status == 500
     assert sidecar.settings.upstream_api_key.get_secret_value().encode() not in talk.body
+
+
+async def test_a_request_of_which_only_a_part_has_left_counts_as_sent(
+    autojump_clock: MockClock, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slammed(stream: trio.SocketStream) -> None:
+        await stream.receive_some(1)
+        stream.socket.close()
+
+    monkeypatch.setattr(world.line, "_serve", slammed)
+    sidecar = world.sidecar(max_retries=0)
+    talk = await sidecar.chat(said="x" * 4_000_000)
+    assert (talk.status, talk.error) == (502, "upstream_unreachable")
+    assert (await sidecar.json(b"/status"))["lanes"][0]["window_used"] == 1

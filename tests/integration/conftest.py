@@ -1,43 +1,32 @@
-"""What integration tests may ask for: services that a machine has or has not."""
+"""``@pytest.mark.needs("openclaw")``: what an integration test cannot do without.
+
+Where it is missing the test is skipped and says what to do; with ``REQUIRE_SERVICES=1``, as in CI, it fails:
+a run must never turn green because a service quietly went missing.
+"""
 
 import os
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.integration import openclaw
 
-Require = Callable[[str], Path]
-
-# Where each is found, or None; and what to do about it.
-SERVICES: dict[str, tuple[Callable[[], Path | None], str]] = {
-    "openclaw": (openclaw.found, "run .ci/run, or its npm lines"),
+# Whether it is there, and what to do if not. A name that is not listed is a program on PATH.
+SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
+    "openclaw": (openclaw.installed, "run .ci/run, or the npm lines in it"),
 }
 
 
-@pytest.fixture
-def require() -> Require:
-    """``require("openclaw")`` returns where it is; without it the test is skipped, and fails in CI.
-
-    A name that is not in the table is a program on PATH.
-    """
-
-    def look(name: str) -> Path:
-        find, remedy = SERVICES.get(name, (lambda: _program(name), f"install the package of {name}"))
-        place = find()
-        if place is None:
-            reason = f"needs {name}: {remedy}"
-            # CI must never turn green because a service quietly went missing.
-            if os.environ.get("REQUIRE_SERVICES") == "1":
-                pytest.fail(reason)
-            pytest.skip(reason)
-        return place
-
-    return look
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    # Before the test begins, and not from inside: out of a Trio nursery the reason would not be shown.
+    for mark in item.iter_markers("needs"):
+        for name in mark.args:
+            there, remedy = SERVICES.get(name, (_on_path(name), f"install {name}"))
+            if not there():
+                refuse = pytest.fail if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip
+                refuse(f"needs {name}: {remedy}")
 
 
-def _program(name: str) -> Path | None:
-    place = shutil.which(name)
-    return Path(place) if place else None
+def _on_path(name: str) -> Callable[[], bool]:
+    return lambda: shutil.which(name) is not None

@@ -6,19 +6,17 @@ from pathlib import Path
 import pytest
 
 from tests.integration import openclaw
-from tests.integration.conftest import Require
 from tests.integration.processes import Sidecar, Simulator, run_sidecar, run_simulator, until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.needs("openclaw")]
 
 CHAT = "/v1/chat/completions"
 ANSWER = "This is the simulated upstream."
 
 
 async def test_an_agent_turn_reaches_the_upstream_as_one_request_and_its_answer_comes_back_intact(
-    require: Require, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    require("openclaw")
     async with (
         run_simulator(tmp_path) as simulator,
         run_sidecar(upstream=simulator.url, state_dir=_made(tmp_path / "state")) as sidecar,
@@ -37,9 +35,8 @@ async def test_an_agent_turn_reaches_the_upstream_as_one_request_and_its_answer_
 
 
 async def test_two_429s_of_the_upstream_cost_an_agent_turn_time_and_nothing_else(
-    require: Require, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    require("openclaw")
     async with (
         run_simulator(tmp_path) as simulator,
         run_sidecar(upstream=simulator.url, state_dir=_made(tmp_path / "state")) as sidecar,

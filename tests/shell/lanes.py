@@ -75,6 +75,7 @@ class Lane:
         self.gate = Gate(self.core, self.retreat, self.stamps)
         self._nursery = nursery
         nursery.start_soon(self.gate.run)
+        nursery.start_soon(not_for_ever)
 
     @property
     def statistics(self) -> LaneStatistics:
@@ -101,6 +102,12 @@ class Lane:
         grant = await self.gate.admit(ask_for(agent, **changes))
         assert isinstance(grant, Grant)
         return grant
+
+
+async def not_for_ever() -> None:
+    """An autojump clock with nothing to jump to would stand still: a test that waits in vain has to end."""
+    await trio.sleep_until(10_000_000)
+    raise AssertionError("nothing happens any more")
 
 
 def ask_for(agent: str = "a", **changes: object) -> Ask:

@@ -215,7 +215,7 @@ async def test_one_that_misses_its_deadline_all_the_same_is_told_at_the_deadline
 async def test_a_full_queue_refuses_the_newcomer(autojump_clock: MockClock, lane: MakeLane) -> None:
     one = lane(limit=1, queue_max=1, policy=FullPolicy.REJECT)
     (await one.granted()).written()
-    inside, newcomer = one.ask("a"), None
+    inside = one.ask("a")
     await wait_all_tasks_blocked()
     newcomer = one.ask("b")
     assert isinstance(await newcomer.over(), QueueFull)

@@ -41,10 +41,9 @@ class Turn:
         return tried
 
 
-def found() -> Path | None:
-    """Where it is installed, Node included."""
-    program = MODULES / "openclaw/openclaw.mjs"
-    return program if program.exists() and (MODULES / "node/bin/node").exists() else None
+def installed() -> bool:
+    """Node included."""
+    return all(Path(program).exists() for program in _OPENCLAW)
 
 
 async def configure(home: Path, settings: Mapping[str, str]) -> None:
