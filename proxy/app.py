@@ -1,13 +1,11 @@
 """Which path leads where.
 
-What is under `/v1` goes to the handler as it came, but for the list of models, which comes from a cache; our
-own endpoints are answered here; everything else does not exist. `/v1` is matched on the raw bytes of the
-target, because those are what is sent on.
+What is under `/v1` goes to the handler as it came; our own endpoints are answered here; everything else does
+not exist. `/v1` is matched on the raw bytes of the target, because those are what is sent on.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
-from urllib.parse import unquote_to_bytes
+from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -16,62 +14,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from proxy.attempt import Stored
 from proxy.handler import Handler
-from proxy.headers import first
-from proxy.metrics import Metrics
-from proxy.models import ModelsCache
 from proxy.openapi import DESCRIPTION
-from proxy.refusals import Refusal
 from proxy.status import Status
-from shared.answers import JSON, answer, error_body, refuse
+from shared.answers import error_body
 from shared.asgi import App, Receive, Scope, Send
 
-_MODELS: Final = b"/v1/models"
 
-
-def build_app(
-    *,
-    handler: Handler,
-    models: ModelsCache,
-    status: Status,
-    metrics: Metrics,
-    upstream_reachable: Callable[[], Awaitable[bool]],
-) -> App:
+def build_app(handler: Handler, status: Status, upstream_reachable: Callable[[], Awaitable[bool]]) -> App:
     """The app of the proxy's port, to be put behind a guard."""
     own = _own_endpoints(status, upstream_reachable)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        path: bytes = scope["raw_path"]
-        if not path.startswith(b"/v1/"):
-            await own(scope, receive, send)
-        elif scope["method"] in {"GET", "HEAD"} and (path == _MODELS or path.startswith(_MODELS + b"/")):
-            metrics.tally.total += 1
-            metrics.tally.passthrough += 1
-            await _answer_models(models, path, scope, send)
-        else:
+        if scope["raw_path"].startswith(b"/v1/"):
             await handler(scope, receive, send)
+        else:
+            await own(scope, receive, send)
 
     return app
-
-
-async def _answer_models(models: ModelsCache, path: bytes, scope: Scope, send: Send) -> None:
-    known = await models.get(first(scope["headers"], b"authorization"))
-    if isinstance(known, Refusal):
-        await refuse(send, known.status, known.code, known.message, known.headers)
-        return
-    if isinstance(known, Stored):
-        await answer(send, known.status, known.body, first(known.headers, b"content-type") or JSON)
-        return
-    if path == _MODELS:
-        await answer(send, 200, known.body)
-        return
-    name = unquote_to_bytes(path.removeprefix(_MODELS + b"/")).decode("utf-8", "replace")
-    entry = known.by_id.get(name)
-    if entry is None:
-        await refuse(send, 404, "not_found", "the upstream does not list a model of that name")
-    else:
-        await answer(send, 200, entry)
 
 
 def _own_endpoints(status: Status, upstream_reachable: Callable[[], Awaitable[bool]]) -> Starlette:

@@ -14,7 +14,7 @@ from shared.asgi import Headers
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An error of the upstream, read to its end: another attempt may follow, or it is passed on after all."""
+    """An answer that is there whole: an upstream's error, which may be passed on, or one from a cache."""
 
     status: int
     headers: Headers

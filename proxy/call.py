@@ -67,7 +67,7 @@ class Reader:
         client = scope.get("client")
         exchange.caller = identify(headers, body, client[0] if client else "local")
         exchange.model, exchange.stream = body.model, body.stream
-        authorization = self._own_authorization or _bearer(headers)
+        authorization = self._own_authorization or bearer(headers)
         if authorization is None:
             return Refusal(401, "missing_key", "no API key: neither the sidecar nor the request has one")
         return Call(self._outgoing(scope, body, authorization), self._ask(exchange, headers))
@@ -99,7 +99,7 @@ class Reader:
         return Ask(caller.band, caller.agent, caller.session, exchange.model, exchange.arrived_at + patience)
 
 
-def _bearer(headers: Headers) -> bytes | None:
+def bearer(headers: Headers) -> bytes | None:
     """The client's own key, as it sent it."""
     scheme, _, key = (first(headers, b"authorization") or b"").partition(b" ")
     return b"Bearer " + key.strip() if scheme.lower() == b"bearer" and key.strip() else None

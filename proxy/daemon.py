@@ -149,6 +149,7 @@ def assemble(settings: Settings, stamps: Stamps, lifecycle: Lifecycle) -> Parts:
         upstream=upstream,
         agents=agents,
         metrics=metrics,
+        models=models,
         lifecycle=lifecycle,
         lot=random.random,
     )
@@ -166,13 +167,7 @@ def assemble(settings: Settings, stamps: Stamps, lifecycle: Lifecycle) -> Parts:
     def guarded(app: App) -> Guard:
         return Guard(app, allowed_hosts=settings.allowed_hosts, listen_host=settings.listen_host)
 
-    proxy_app = build_app(
-        handler=handler,
-        models=models,
-        status=status,
-        metrics=metrics,
-        upstream_reachable=upstream_reachable,
-    )
+    proxy_app = build_app(handler, status, upstream_reachable)
     scraped = metrics_app(metrics.registry, before_scrape=before_scrape)
     return Parts(gate, handler, upstream, guarded(proxy_app), guarded(scraped))
 

@@ -38,6 +38,8 @@ class Exchange:
     queue_seconds: float = 0.0
     """Spent before the upstream: waiting for slots, pauses between attempts."""
     sent_at: float | None = None
+    from_cache: bool = False
+    """It asks for the list of models, which is not for the limited lane."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     hung_up: bool = False

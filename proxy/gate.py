@@ -167,9 +167,9 @@ class Gate:
             _log.warning("lane_unblocked", reason=self.blocked.reason)
             self.blocked = None
 
-    def expected_wait(self, band: Band) -> float:
-        """Seconds that a single request of that band would wait now; no promise."""
-        return self._core.expected_wait(band, trio.current_time())
+    def expected_wait(self, band: Band, model: str) -> float:
+        """Seconds that a single request of that band for that model would wait now; no promise."""
+        return self._core.expected_wait(band, trio.current_time(), model)
 
     def statistics(self) -> LaneStatistics:
         """A picture of the lane, true now."""

@@ -18,14 +18,14 @@ import trio
 
 from proxy.agents import AgentRow, Agents
 from proxy.attempt import Result, Stored, attempt
-from proxy.call import Call, Reader
-from proxy.core.band import Band
+from proxy.call import Call, Reader, bearer
 from proxy.core.classify import Meaning, backoff_seconds, worth_another
 from proxy.exchange import Exchange
 from proxy.gate import Ask, Gate, Grant, TurnedAway
 from proxy.headers import first
 from proxy.incoming import HungUpError, hung_up
 from proxy.metrics import Metrics
+from proxy.models import ModelsCache, asks_for_models
 from proxy.refusals import DRAINING, Refusal, broken_off, no_answer, retry_headers, turned_away
 from proxy.relay import Relay
 from proxy.settings import Settings
@@ -47,6 +47,7 @@ class Handler:
         upstream: Upstream,
         agents: Agents,
         metrics: Metrics,
+        models: ModelsCache,
         lifecycle: Lifecycle,
         lot: Callable[[], float],
     ) -> None:
@@ -56,6 +57,7 @@ class Handler:
         self._upstream = upstream
         self._agents = agents
         self._metrics = metrics
+        self._models = models
         self._lifecycle = lifecycle
         self._lot = lot
         self._reader = Reader(settings, upstream.host)
@@ -69,7 +71,10 @@ class Handler:
         self._live.add(exchange)
         try:
             with exchange.scope:
-                await self._serve(exchange, relay, scope, receive)
+                if asks_for_models(scope["method"], scope["raw_path"]):
+                    await self._serve_models(exchange, relay, scope)
+                else:
+                    await self._serve(exchange, relay, scope, receive)
             if exchange.cut_off:
                 await self._end_early(exchange, relay)
         except HungUpError:
@@ -106,6 +111,19 @@ class Handler:
             await self._answer(call, exchange, relay, row)
             nursery.cancel_scope.cancel()
 
+    async def _serve_models(self, exchange: Exchange, relay: Relay, scope: Scope) -> None:
+        """The list of models, or one of them, which costs no slot."""
+        exchange.from_cache = True
+        added = [_id_header(exchange)]
+        found: Stored | Refusal = DRAINING
+        if not self._lifecycle.draining:
+            found = await self._models.answer(scope["raw_path"], bearer(scope["headers"]))
+        if isinstance(found, Refusal):
+            await relay.refuse(found, added)
+        else:
+            exchange.upstream_answered = True
+            await relay.pass_stored(found.status, found.headers, found.body, added)
+
     async def _end_early(self, exchange: Exchange, relay: Relay) -> None:
         """The process ends: say so, as far as it can still be said."""
         if not relay.started:
@@ -140,7 +158,7 @@ class Handler:
         exchange.upstream_answered = True
         row.last_answer_at = clock.wall()
         if isinstance(answer, Stored):
-            headers = self._stored_headers(answer, call.ask.band)
+            headers = self._stored_headers(answer, call.ask)
             body = self._reader.without_own_key(answer.body)
             await relay.pass_stored(answer.status, headers, body, added)
         else:
@@ -222,12 +240,12 @@ class Handler:
             del row.waiting_since[exchange.id]
             exchange.queue_seconds += trio.current_time() - since
 
-    def _stored_headers(self, answer: Stored, band: Band) -> Headers:
+    def _stored_headers(self, answer: Stored, ask: Ask) -> Headers:
         """A 429 that is passed on names our time to come back, not the upstream's (which names none)."""
         if answer.status != 429:
             return answer.headers
         kept = [header for header in answer.headers if header[0] not in {b"retry-after", b"retry-after-ms"}]
-        return [*kept, *retry_headers(self._gate.expected_wait(band))]
+        return [*kept, *retry_headers(self._gate.expected_wait(ask.band, ask.model))]
 
 
 def _id_header(exchange: Exchange) -> tuple[bytes, bytes]:

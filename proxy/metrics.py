@@ -150,7 +150,8 @@ class Metrics:
         now = trio.current_time()
         outcome, band = exchange.outcome(relay.status), exchange.caller.band
         self.tally.total += 1
-        self.tally.nvidia += 1
+        self.tally.nvidia += not exchange.from_cache
+        self.tally.passthrough += exchange.from_cache
         self.tally.ratelimited += outcome is Outcome.RATE_LIMITED
         self._requests[band, outcome].inc()
         self._queue[band].observe(exchange.queue_seconds)

@@ -7,6 +7,7 @@ at once wait for one answer.
 
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 import structlog
@@ -23,6 +24,9 @@ RETRY_SECONDS: Final = 5.0
 """After a failure the upstream is left alone for this long; a stale list is served meanwhile."""
 
 MOST_BYTES: Final = 8 << 20
+
+_PATH: Final = b"/v1/models"
+_JSON: Final = [(b"content-type", b"application/json")]
 
 _log = structlog.get_logger()
 
@@ -49,6 +53,11 @@ class ModelList:
         return cls(body, {msgspec.json.decode(raw, type=_Entry).id: bytes(raw) for raw in entries})
 
 
+def asks_for_models(method: str, path: bytes) -> bool:
+    """Is this answered from the cache?"""
+    return method in {"GET", "HEAD"} and (path == _PATH or path.startswith(_PATH + b"/"))
+
+
 class ModelsCache:
     """Owner of the list."""
 
@@ -69,6 +78,18 @@ class ModelsCache:
         self._asking = trio.Lock()
         self._known: ModelList | None = None
         self._fresh_until = float("-inf")
+
+    async def answer(self, path: bytes, authorization: bytes | None) -> Stored | Refusal:
+        """What `GET` of this path is answered, in JSON."""
+        known = await self.get(authorization)
+        if not isinstance(known, ModelList):
+            return known
+        if path == _PATH:
+            return Stored(200, _JSON, known.body)
+        name = unquote_to_bytes(path.removeprefix(_PATH + b"/")).decode("utf-8", "replace")
+        if (entry := known.by_id.get(name)) is None:
+            return Refusal(404, "not_found", "the upstream does not list a model of that name")
+        return Stored(200, _JSON, entry)
 
     async def get(self, authorization: bytes | None) -> ModelList | Stored | Refusal:
         """The list, or why not. Only where the upstream shows it to nobody without a key is one sent: ours,

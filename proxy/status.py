@@ -114,14 +114,15 @@ class Status:
         }
 
     def capacity(self) -> _Json:
-        """For whoever decides how much work to start."""
+        """For whoever decides how much work to start: the lane, and what of it can be used."""
         lane = self._gate.statistics()
         models = {
             model["id"]: {"blocked": None, "limit": None, "paused_until": model["paused_until"]}
             for model in self._models(lane)
         }
         capacity = {**self._lane_capacity(lane), "models": models}
-        return {**capacity, "lanes": [{"name": PROVIDER, **capacity}]}
+        usable = {} if self._gate.blocked is None else {"effective_rpm": 0.0, "spare_rpm": 0.0}
+        return {**capacity, **usable, "lanes": [{"name": PROVIDER, **capacity}]}
 
     def agents(self) -> list[_Json]:
         """Who waits is not stuck."""

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,27 +64,6 @@ def open_state_dir(path: str | Path, lock_name: str) -> StateDir:
     return StateDir(directory, fd)
 
 
-def write_secret_file(path: str | Path, text: str) -> None:
-    """Replace `path` by a 0600 file holding `text`, whole or not at all, also through a power cut.
-
-    Raises OSError; then the old file is untouched and nothing of the new one is left.
-    """
-    target = Path(path)
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, _PRIVATE_FILE)
-    try:
-        with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
-            os.fchmod(file.fileno(), _PRIVATE_FILE)  # whatever the umask took away
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    _sync_directory(target.parent)
-
-
 def _create(directory: Path) -> None:
     missing = []
     while not directory.is_dir():
@@ -95,15 +73,6 @@ def _create(directory: Path) -> None:
         directory = directory.parent
     for each in reversed(missing):
         each.mkdir(mode=_PRIVATE_DIRECTORY, exist_ok=True)
-
-
-def _sync_directory(directory: Path) -> None:
-    """The new name is on the disk only when its directory is."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _why(error: OSError) -> str:

@@ -152,23 +152,19 @@ class Admission:
             at = min(at, self._deadlines[0][0])
         return at
 
-    def expected_wait(self, band: Band, now: float) -> float:
+    def expected_wait(self, band: Band, now: float, model: str = "") -> float:
         """Seconds that a single request of one more agent would wait in that band; no promise."""
         agents = self._queue.agents(band) + 1
-        return self._wait_behind(self._ahead_of(band, own=1, agents=agents), band, now)
+        wait = self._wait_behind(self._ahead_of(band, own=1, agents=agents), band, now)
+        return max(wait, self._pressure.until(model) - now) if self._pressure.is_paused(model) else wait
 
     def statistics(self, now: float) -> LaneStatistics:
         """A picture of the lane, true at `now`."""
         window, queued = self._budget.window, len(self._tickets)
-        oldest: dict[tuple[str, str], float] = {}
-        for ticket in self._tickets.values():
-            key = (ticket.agent, ticket.session)
-            oldest[key] = min(ticket.queued_at, oldest.get(key, ticket.queued_at))
         depth = Counter(ticket.band for ticket in self._tickets.values())
         return LaneStatistics(
             depth={band: depth[band] for band in Band},
             outside=len(self._outside),
-            oldest_queued_at=oldest,
             expected_wait={band: self.expected_wait(band, now) for band in Band},
             enqueued=self._enqueued,
             dequeued=self._dequeued,

@@ -60,8 +60,6 @@ class LaneStatistics:
 
     depth: dict[Band, int]
     outside: int
-    oldest_queued_at: dict[tuple[str, str], float]
-    """By agent and session of those that wait."""
     expected_wait: dict[Band, float]
     enqueued: int
     dequeued: int

@@ -306,11 +306,6 @@ class Lane(RuleBasedStateMachine):
         assert statistics.window_used == used
         assert self.engine.window_has_room(self.now) == (used < self.limit)
         assert 0 <= statistics.tokens <= statistics.capacity <= min(self.capacity, self.limit)
-        oldest = {
-            (ticket.agent, ticket.session): ticket.queued_at
-            for ticket in sorted(self.waiting.values(), key=lambda ticket: -ticket.queued_at)
-        }
-        assert statistics.oldest_queued_at == oldest
         assert (statistics.quiet_until or -NEVER) == (
             self.quiet_until if self.quiet_until > self.now else -NEVER
         )

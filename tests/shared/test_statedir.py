@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.errors import StartError
-from shared.statedir import open_state_dir, write_secret_file
+from shared.statedir import open_state_dir
 
 
 def mode(path: Path) -> int:
@@ -68,22 +68,3 @@ def test_an_obstacle_is_one_plain_line(tmp_path: Path, obstacle: str) -> None:
         open_state_dir(path, "x.lock")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "elsewhere").exists()
-
-
-def test_a_secret_file_is_replaced_whole_and_private(tmp_path: Path) -> None:
-    path = tmp_path / "token"
-    path.write_text("old")
-    path.chmod(0o644)
-    write_secret_file(path, "new\n")
-    assert path.read_text() == "new\n"
-    assert mode(path) == 0o600
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_secret_that_cannot_be_written_leaves_the_old_and_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "token"
-    write_secret_file(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_secret_file(path, "\ud800")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]

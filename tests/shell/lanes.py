@@ -89,7 +89,6 @@ class Lane:
         """Nobody waits, no slot is held, and what the gate remembers of them is gone."""
         statistics = self.statistics
         assert self.waiting == statistics.outside == statistics.window_used == 0
-        assert statistics.oldest_queued_at == {}
         assert "0 waiting" in repr(self.gate)
 
     def ask(self, agent: str = "a", *, again: bool = False, **changes: object) -> "Asker":
