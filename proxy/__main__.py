@@ -107,8 +107,10 @@ def _load(config: Path | None) -> "Settings":
     from proxy.settings import Settings  # noqa: PLC0415
     from shared.settings import load  # noqa: PLC0415
 
-    named = os.environ.get("SIDECAR_CONFIG")
-    return load(Settings, os.environ, config or (Path(named) if named else None))
+    by_variable = os.environ.get("SIDECAR_CONFIG")
+    if config is None and by_variable:
+        return load(Settings, os.environ, Path(by_variable), named="SIDECAR_CONFIG")
+    return load(Settings, os.environ, config)
 
 
 def main() -> None:

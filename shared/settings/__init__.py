@@ -50,11 +50,16 @@ __all__ = [
 S = TypeVar("S", bound=ProcessSettings)
 
 
-def load(kind: type[S], environ: Mapping[str, str], file: Path | None = None) -> S:
-    """The effective settings, or ``StartError`` (exit code 2) with every problem there is."""
+def load(
+    kind: type[S], environ: Mapping[str, str], file: Path | None = None, *, named: str = "--config"
+) -> S:
+    """The effective settings, or ``StartError`` (exit code 2) with every problem there is.
+
+    ``named`` is what the operator said to name the file: an option or a variable.
+    """
     around = kind.surroundings(environ)
     environment = read_environment(kind, environ, around)
-    document = read_file(kind, file) if file is not None else Document()
+    document = read_file(kind, file, named) if file is not None else Document()
     given = around.defaults | document.values | environment.values
     problems = [*document.problems, *environment.problems, *around.problems.values()]
     bad = set(around.problems)

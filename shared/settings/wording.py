@@ -1,10 +1,13 @@
 """The forms of a problem line, the same whichever place the value came from."""
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 
 from shared.settings.declare import Where
 from shared.settings.mask import names_a_secret, readable, show
+
+_PLAIN = re.compile(r"[-+]?[0-9]{1,9}(?:\.[0-9]{1,9})?|true|false|yes|no|on|off", re.IGNORECASE)
 
 
 def wrong(name: str, shown: str, expected: str) -> str:
@@ -17,8 +20,8 @@ def unknown(name: str, word: str, value: object, candidates: Mapping[str, str]) 
     close = get_close_matches(word, candidates, n=1, cutoff=0.7)
     meant = candidates[close[0]] if close else ""
     hint = f"did you mean {meant}?" if close else "there is no such setting"
-    # A text of which nobody knows what it was meant for may well be a key.
-    secret = names_a_secret(word + meant) or (isinstance(value, str) and not close)
+    # A text of which nobody knows what it was meant for may well be a key; a number or a truth value is none.
+    secret = names_a_secret(word + meant) or not (close or _PLAIN.fullmatch(str(value)))
     return f"{name} (set to {show(value, secret=secret)}) is unknown: {hint}"
 
 

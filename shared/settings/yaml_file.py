@@ -35,13 +35,13 @@ class _BadFileError(Exception):
     """The file yields no mapping; the text follows its path in the problem line."""
 
 
-def read_file(kind: type[ProcessSettings], path: Path) -> Document:
-    """Never raises: what is wrong with the file is among its problems."""
+def read_file(kind: type[ProcessSettings], path: Path, named: str) -> Document:
+    """Never raises: what is wrong with the file is among its problems, under the name that led to it."""
     document = Document(path)
     try:
         data = _parse(document, path)
     except _BadFileError as error:
-        document.problems.append(f"settings file {readable(path)} {error}")
+        document.problems.append(f"{named}: settings file {readable(path)} {error}")
         document.broken = True
         return document
     fields = kind.model_fields

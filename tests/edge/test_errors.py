@@ -188,3 +188,13 @@ async def test_no_secret_is_in_any_error(autojump_clock: MockClock, world: World
     for fault in ("302", "garbage", "bad-header", "echo-key", "reset"):
         talk = await sidecar.chat(f"fault/{fault}")
         assert KEY.encode() not in talk.body + json.dumps(repr(talk.headers)).encode()
+
+
+@pytest.mark.parametrize("credentials", [b"", b"Bearer", b"Bearer  ", b"Basic dTpw"])
+async def test_what_is_no_bearer_key_is_no_key(
+    autojump_clock: MockClock, world: World, credentials: bytes
+) -> None:
+    sidecar = world.sidecar(own_key=False)
+    talk = await sidecar.chat(headers=[(b"authorization", credentials)])
+    assert (talk.status, talk.error) == (401, "missing_key")
+    assert sidecar.simulator.requests == []

@@ -47,6 +47,8 @@ async def test_a_path_that_two_might_read_differently_is_refused(
         b"/v1%2fchat/completions",
         b"/v11/x",
         b"/status/v1/x",
+        b"/health/",
+        b"/status/",
     ],
 )
 async def test_what_only_resembles_v1_does_not_exist(

@@ -187,6 +187,17 @@ async def test_a_model_without_free_workers_is_tried_again_until_one_is_free(
     assert world.simulator.stats().exhausted >= 1
 
 
+async def test_a_blocked_lane_offers_nothing_until_a_success(autojump_clock: MockClock, world: World) -> None:
+    sidecar = world.sidecar()
+    world.simulator.script_fault("401", count=1)
+    await sidecar.chat()
+    blocked = await sidecar.json(b"/api/capacity")
+    assert (blocked["effective_rpm"], blocked["spare_rpm"]) == (0, 0)
+    assert blocked["lanes"][0]["effective_rpm"] == 40
+    await sidecar.chat()
+    assert (await sidecar.json(b"/api/capacity"))["effective_rpm"] == 40
+
+
 @pytest.mark.parametrize(("kind", "reason"), [("401", "key_rejected"), ("402", "no_credits")])
 async def test_a_refused_key_blocks_the_lane_until_one_succeeds(
     autojump_clock: MockClock, world: World, kind: str, reason: str

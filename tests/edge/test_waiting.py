@@ -97,6 +97,18 @@ async def test_low_waits_only_as_long_as_low_may(autojump_clock: MockClock, worl
     assert trio.current_time() == 3
 
 
+async def test_a_burst_that_went_at_once_refuses_nobody(autojump_clock: MockClock, world: World) -> None:
+    """Nine have just gone, one waits: LOW waits for a slot, not for another burst."""
+    sidecar = world.sidecar(
+        rate_rpm=200, window_seconds=3, window_margin_seconds=0.2, low_priority_timeout=30
+    )
+    await sidecar.spend(9)
+    ahead = sidecar.begin()
+    low = await sidecar.chat(headers=agent(b"a", b"low"))
+    assert (low.status, (await ahead.answered()).status) == (200, 200)
+    assert trio.current_time() < 6
+
+
 @pytest.mark.parametrize(
     ("headers", "stream", "waits"),
     [

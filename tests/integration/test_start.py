@@ -14,17 +14,14 @@ pytestmark = pytest.mark.integration
 NOWHERE = "http://127.0.0.1:9"
 
 
-async def test_a_second_sidecar_on_the_same_state_directory_is_told_who_holds_it(tmp_path: Path) -> None:
+async def test_an_obstacle_is_named_and_the_state_directory_let_go(tmp_path: Path) -> None:
+    """A state directory that another sidecar holds; a port that it listens on."""
+    other = tmp_path / "other"
     async with run_sidecar(upstream=NOWHERE, state_dir=tmp_path) as first:
         code, said = await _refused(tmp_path, _settings(tmp_path))
         assert code == 1
         (line,) = said.splitlines()
         assert f"the state directory {tmp_path} is in use by process {first.process.pid}" in line
-
-
-async def test_a_port_that_is_taken_is_named_and_the_state_directory_let_go(tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    async with run_sidecar(upstream=NOWHERE, state_dir=tmp_path) as first:
         for which, port in (("SIDECAR_PORT", first.port), ("SIDECAR_METRICS_PORT", first.metrics_port)):
             code, said = await _refused(tmp_path, {**_settings(other), which: str(port)})
             assert code == 1

@@ -7,8 +7,9 @@ from functools import partial
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
-from shared import serving
+from shared import connection, serving
 from shared.answers import answer, answer_json, refuse
 from shared.asgi import Receive, Scope, Send
 from shared.errors import StartError
@@ -112,6 +113,29 @@ async def test_a_refusal_is_one_whole_error_of_ours_and_the_end(request_bytes: b
     assert got.code in {"invalid_request", "forbidden_host", "forbidden_origin"}
     assert got.headers[b"connection"].lower() == b"close"
     assert b"server" not in got.headers
+
+
+@pytest.mark.parametrize("more", [b"X", b"\0\xff" * 70_000, head(b"GET /two HTTP/1.1", HOST)])
+async def test_what_follows_a_last_request_is_not_looked_at(more: bytes) -> None:
+    last = head(b"GET /one HTTP/1.1", HOST, CLOSE)
+    async with running(GUARDED) as port:
+        for _ in range(3):
+            got = parse(await talk(port, last + more))
+            assert (got.status, got.complete) == (200, True)
+            assert b"/one" in got.body
+
+
+async def test_a_fault_in_one_connection_ends_that_connection_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fault(*_: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise trio.BusyResourceError
+
+    async with running(GUARDED) as port:
+        with monkeypatch.context() as broken, capture_logs() as lines:
+            broken.setattr(connection.Http11, "handle", fault)
+            assert await talk(port, head(b"GET / HTTP/1.1", HOST)) == b""
+        assert parse(await talk(port, head(b"GET / HTTP/1.1", HOST, CLOSE))).status == 200
+    assert [line["event"] for line in lines] == ["connection_failed"]
 
 
 async def test_an_upgrade_to_http2_is_ignored() -> None:

@@ -132,12 +132,14 @@ def test_a_broken_file_is_a_problem_with_its_line(tmp_path: Path, text: str, sai
 
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
     assert problems({}, tmp_path / "none.yaml") == [
-        f"settings file {tmp_path / 'none.yaml'} cannot be read: No such file or directory"
+        f"--config: settings file {tmp_path / 'none.yaml'} cannot be read: No such file or directory"
     ]
     assert "Is a directory" in problems({}, tmp_path)[0]
     file = tmp_path / "latin.yaml"
     file.write_bytes(b"word: a\ninner: \xe9\n")
-    assert problems({}, file) == [f"settings file {file} line 2 is not UTF-8 text: invalid continuation byte"]
+    assert problems({}, file) == [
+        f"--config: settings file {file} line 2 is not UTF-8 text: invalid continuation byte"
+    ]
 
 
 def test_what_is_empty_anyway_may_be_left_blank(tmp_path: Path) -> None:
