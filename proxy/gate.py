@@ -234,7 +234,9 @@ class Gate:
         if self._waiters:
             for decision in self._core.decide(now):
                 self._waiters.pop(decision.ticket.id).decide(self._outcome(decision))
-        self._wake_at = self._core.wake_at(now)
+            self._wake_at = self._core.wake_at(now)
+        else:
+            self._wake_at = self.retreat.wake_at
         if self._wake_at < self._armed_for:
             self._rearm.set()
 

@@ -23,7 +23,7 @@ from proxy.core.classify import Meaning, backoff_seconds, worth_another
 from proxy.exchange import Exchange
 from proxy.gate import Ask, Gate, Grant, TurnedAway
 from proxy.headers import first
-from proxy.incoming import HungUpError, hung_up
+from proxy.incoming import HungUpError, hearing_hang_ups
 from proxy.metrics import Metrics
 from proxy.models import ModelsCache, asks_for_models
 from proxy.refusals import DRAINING, Refusal, broken_off, no_answer, retry_headers, turned_away
@@ -100,16 +100,13 @@ class Handler:
         row = self._agents.row(call.ask.agent, call.ask.session)
         row.requests += 1
 
-        async def watch() -> None:
-            await hung_up(receive)
+        def on_hang_up() -> None:
             if not relay.ended:  # the end of an answer is told in the same way
                 exchange.hung_up = True
                 exchange.scope.cancel()
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(watch)
+        async with hearing_hang_ups(scope, receive, on_hang_up):
             await self._answer(call, exchange, relay, row)
-            nursery.cancel_scope.cancel()
 
     async def _serve_models(self, exchange: Exchange, relay: Relay, scope: Scope) -> None:
         """The list of models, or one of them, which costs no slot."""

@@ -4,13 +4,15 @@ A body that is read before the request queues costs its memory only once, cannot
 granted, and leaves `receive()` free to tell of a hang-up at once.
 """
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 import trio
 
 from proxy.headers import first
 from proxy.refusals import Refusal
-from shared.asgi import Headers, Receive
+from shared.asgi import HANG_UP, Headers, Receive, Scope
 
 BODY_SECONDS: Final = 30.0
 """For the whole body. Clients are on this machine or in this house; who takes longer holds memory."""
@@ -30,7 +32,7 @@ async def read_content(
         return too_large
     pieces: list[bytes] = []
     size = 0
-    with trio.move_on_after(seconds):
+    with trio.CancelScope(deadline=trio.current_time() + seconds):
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -45,7 +47,27 @@ async def read_content(
     return Refusal(408, "invalid_request", f"the request body did not arrive within {seconds:.0f} s")
 
 
-async def hung_up(receive: Receive) -> None:
-    """Returns when the client has gone. Only after the body was read."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+@asynccontextmanager
+async def hearing_hang_ups(
+    scope: Scope, receive: Receive, on_hang_up: Callable[[], None]
+) -> AsyncIterator[None]:
+    """While this lasts, `on_hang_up` is called when the client goes. Only after the body was read.
+
+    Our server calls it by itself; any other tells through `receive`, on which one task then waits.
+    """
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        on_hang_up()
+
+    extensions = scope.get("extensions", {})
+    if HANG_UP in extensions:
+        extensions[HANG_UP] = on_hang_up
+        yield
+        extensions[HANG_UP] = None
+    else:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch)
+            yield
+            nursery.cancel_scope.cancel()

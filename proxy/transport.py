@@ -13,7 +13,7 @@ from typing import Final
 import httpcore
 import httpx
 
-from proxy.network import Network
+from proxy.network import Wire, connect
 
 MOST_IDLE: Final = 64
 """Idle connections kept. Beyond that a finished one is closed: 40 requests a minute need a handful."""
@@ -26,10 +26,10 @@ costs a slot, since the request may have been counted."""
 class StackTransport(httpx.AsyncBaseTransport):
     """HTTP/1.1 to one origin. Owner of its idle connections; one that is in use belongs to its response."""
 
-    def __init__(self, origin: httpx.URL, ssl_context: ssl.SSLContext | None) -> None:
+    def __init__(self, origin: httpx.URL, tls: ssl.SSLContext | None) -> None:
         port = origin.port or (443 if origin.scheme == "https" else 80)
         self._origin = httpcore.Origin(origin.raw_scheme, origin.raw_host, port)
-        self._ssl_context = ssl_context
+        self._tls = tls
         self._idle: list[_Line] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -38,8 +38,9 @@ class StackTransport(httpx.AsyncBaseTransport):
         Two extensions are ours: `target`, the request target byte for byte (httpx's own URL would quote some
         characters anew), and `departure`, whom to tell when the request leaves.
         """
-        line = await self._line()
-        line.network.departure = request.extensions["departure"]
+        timeouts = request.extensions["timeout"]
+        line = await self._reusable() or await self._connect(timeouts["connect"])
+        line.wire.departure = request.extensions["departure"]
         assert isinstance(request.stream, httpx.AsyncByteStream)
         response = await line.connection.handle_async_request(
             httpcore.Request(
@@ -52,7 +53,7 @@ class StackTransport(httpx.AsyncBaseTransport):
                 ),
                 headers=request.headers.raw,
                 content=request.stream,
-                extensions={"timeout": request.extensions["timeout"]},
+                extensions={"timeout": timeouts},
             )
         )
         return httpx.Response(
@@ -75,24 +76,23 @@ class StackTransport(httpx.AsyncBaseTransport):
         if len(self._idle) >= MOST_IDLE or line.has_leftovers():
             await line.connection.aclose()
             return
-        self._idle.append(line)
-        if self._idle[0].connection.has_expired():  # the oldest: one look per request keeps the stack fresh
+        # A look at the oldest per request, so that none grows stale unseen.
+        if self._idle and self._idle[0].connection.has_expired():
             await self._idle.pop(0).connection.aclose()
+        self._idle.append(line)
 
-    async def _line(self) -> "_Line":
+    async def _reusable(self) -> "_Line | None":
         while self._idle:
             line = self._idle.pop()
             if not line.connection.has_expired():
                 return line
             await line.connection.aclose()
-        network = Network()
-        connection = httpcore.AsyncHTTPConnection(
-            self._origin,
-            ssl_context=self._ssl_context,
-            keepalive_expiry=IDLE_SECONDS,
-            network_backend=network,
-        )
-        return _Line(connection, network)
+        return None
+
+    async def _connect(self, seconds: float) -> "_Line":
+        host, port = self._origin.host.decode("ascii"), self._origin.port
+        wire = await connect(host, port, self._tls, seconds)
+        return _Line(httpcore.AsyncHTTP11Connection(self._origin, wire, IDLE_SECONDS), wire)
 
     def __repr__(self) -> str:
         return f"<StackTransport to {self._origin}: {len(self._idle)} idle>"
@@ -100,10 +100,10 @@ class StackTransport(httpx.AsyncBaseTransport):
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A connection and the socket under it."""
+    """A connection and the wire under it."""
 
-    connection: httpcore.AsyncHTTPConnection
-    network: Network
+    connection: httpcore.AsyncHTTP11Connection
+    wire: Wire
 
     def has_leftovers(self) -> bool:
         """Has the upstream sent more than its answer?
@@ -111,8 +111,7 @@ class _Line:
         httpcore would keep those bytes in h11's buffer and read them as the answer to the next request: to
         somebody else's. It has no public way to ask, so this looks inside; what cannot be seen counts as yes.
         """
-        http11 = getattr(self.connection, "_connection", None)
-        h11_state = getattr(http11, "_h11_state", None)
+        h11_state = getattr(self.connection, "_h11_state", None)
         return h11_state is None or h11_state.trailing_data != (b"", False)
 
 

@@ -93,13 +93,14 @@ class Answer:
             first, self._first = self._first, b""
             return first
         try:
-            with trio.fail_after(self._silence_seconds):
+            with trio.CancelScope(deadline=trio.current_time() + self._silence_seconds):
                 return await anext(self._rest)
         except StopAsyncIteration:
             self._ended = True
             raise
         except _FAILURES as error:
             raise BrokenOffError(_detail(error), silent=isinstance(error, _SILENCE)) from error
+        raise BrokenOffError("silence", silent=True)
 
     async def read(self, most: int = LONGEST_ERROR_BODY) -> bytes:
         """The body, at most about `most` bytes of it; what can be had if it breaks off."""
@@ -138,7 +139,7 @@ class Upstream:
         self._first_byte_seconds = first_byte_seconds
         self._silence_seconds = silence_seconds
         tls = self._base.scheme == "https"
-        self._transport = StackTransport(self._base, ssl.create_default_context() if tls else None)
+        self._transport = StackTransport(self._base, _tls() if tls else None)
         self.host = self._base.netloc
         self._checking = trio.Lock()
         self._seen_at = float("-inf")
@@ -232,7 +233,7 @@ class _Content(httpx.AsyncByteStream):
         return content
 
 
-_SILENCE: Final = (trio.TooSlowError, httpcore.ReadTimeout, httpcore.WriteTimeout)
+_SILENCE: Final = (httpcore.ReadTimeout, httpcore.WriteTimeout)
 _FAILURES: Final = (
     *_SILENCE,
     httpcore.NetworkError,
@@ -253,3 +254,10 @@ def _meaning(error: Exception) -> Meaning:
 def _detail(error: Exception) -> str:
     """In words for the log. Never the exception's text of what was received: it may echo a key."""
     return type(error).__name__
+
+
+def _tls() -> ssl.SSLContext:
+    """The system's certificates, HTTP/1.1. Made once: it takes some 50 ms."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context

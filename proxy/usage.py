@@ -10,7 +10,7 @@ from typing import Final
 
 from proxy.encoding import Decoder
 
-TAIL_BYTES: Final = 8192
+TAIL_BYTES: Final = 2048
 """The usage object and what follows it are a few hundred bytes."""
 
 # With its quotes: inside a JSON string a quote is escaped, so text that speaks of "usage" does not match.

@@ -14,4 +14,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+HANG_UP = "clawpace.hang_up"
+"""An extension of the scope, where the server offers it: a function of the app's that is called when the
+client hangs up, or when its answer is complete; None until the app sets one."""
+
 Headers = list[tuple[bytes, bytes]]

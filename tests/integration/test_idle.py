@@ -13,7 +13,7 @@ pytestmark = pytest.mark.integration
 
 SETTLING_SECONDS = 0.3
 """For what is still done about a request when its client has its answer."""
-QUIET_SECONDS = 2.0
+QUIET_SECONDS = 1.5
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
