@@ -59,11 +59,13 @@ Edits = dict[str, Callable[[str], str | None]]
 _decode_fields = msgspec.json.Decoder(_Fields).decode
 
 
-def read_body(content: bytes, gateway_aliases: Collection[str]) -> Body:
-    """Read a JSON request body. BadBodyError if it is not JSON or not a request with a model."""
+def read_body(content: bytes, gateway_aliases: Collection[str], *, needs_model: bool = True) -> Body:
+    """Read a JSON request body. BadBodyError if it is not JSON or not a request (with a model)."""
     fields = _fields(content)
     model, stream = fields.model, fields.stream
-    if not isinstance(model, str) or not model:
+    if model is None and not needs_model:
+        model = ""
+    elif not isinstance(model, str) or not model:
         raise BadBodyError("invalid_request", "`model` is required and must be a string")
     if len(model) > LONGEST_MODEL_NAME:
         raise BadBodyError("invalid_request", f"`model` is longer than {LONGEST_MODEL_NAME} characters")
@@ -91,10 +93,9 @@ def read_body(content: bytes, gateway_aliases: Collection[str]) -> Body:
 
 def strip_alias(model: str, gateway_aliases: Collection[str]) -> str:
     """`nvidiavx/deepseek-ai/x` is OpenClaw's provider name before the upstream's id; `nvidia/x` is an id."""
-    first, _, rest = model.partition("/")
-    if "/" in rest and any(fnmatchcase(first, alias) for alias in gateway_aliases):
-        return rest
-    return model
+    first, *others = model.split("/")
+    named = len(others) >= 2 and all(others) and any(fnmatchcase(first, alias) for alias in gateway_aliases)
+    return "/".join(others) if named else model
 
 
 def _word(value: object) -> str | None:

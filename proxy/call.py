@@ -1,5 +1,6 @@
 """From bytes to a call: what one request asks for, whose it is, how urgent, and what of it is to be sent."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,12 +59,10 @@ class Reader:
     def understand(self, exchange: Exchange, scope: Scope, content: bytes) -> Call | Refusal:
         """Who asks for what, how urgently, and what is to be sent."""
         headers: Headers = scope["headers"]
-        body = Body(content)
-        if scope["method"] == "POST" and scope["raw_path"] in JSON_ENDPOINTS:
-            try:
-                body = read_body(content, self._settings.gateway_aliases)
-            except BadBodyError as error:
-                return Refusal(400, error.code, error.message)
+        try:
+            body = self._body(scope, content)
+        except BadBodyError as error:
+            return Refusal(400, error.code, error.message)
         client = scope.get("client")
         exchange.caller = identify(headers, body, client[0] if client else "local")
         exchange.model, exchange.stream = body.model, body.stream
@@ -71,6 +70,16 @@ class Reader:
         if authorization is None:
             return Refusal(401, "missing_key", "no API key: neither the sidecar nor the request has one")
         return Call(self._outgoing(scope, body, authorization), self._ask(exchange, headers))
+
+    def _body(self, scope: Scope, content: bytes) -> Body:
+        """Strict on the endpoints that are known; elsewhere what can be read is, and the rest passes."""
+        aliases = self._settings.gateway_aliases
+        if scope["method"] == "POST" and scope["raw_path"] in JSON_ENDPOINTS:
+            return read_body(content, aliases)
+        if content and (first(scope["headers"], b"content-type") or b"").startswith(b"application/json"):
+            with suppress(BadBodyError):
+                return read_body(content, aliases, needs_model=False)
+        return Body(content)
 
     def _outgoing(self, scope: Scope, body: Body, authorization: bytes) -> Outgoing:
         path: bytes = scope["raw_path"].removeprefix(b"/v1")

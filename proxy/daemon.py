@@ -8,35 +8,20 @@ The servers end first, when the drain has ended; then the lane has nobody left t
 """
 
 import gc
-import random
+import signal
 import socket
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
 import trio
 
 from proxy import __version__
-from proxy.agents import Agents
-from proxy.app import build_app
-from proxy.call import own_authorization
-from proxy.core.admission import Admission
-from proxy.core.budget import Budget
-from proxy.core.decisions import FullPolicy
-from proxy.core.retreat import Retreat, RetreatRules
-from proxy.gate import Gate
-from proxy.handler import Handler
-from proxy.metrics import PROVIDER, Metrics
-from proxy.models import ModelsCache
+from proxy.assembly import Parts, assemble
+from proxy.metrics import PROVIDER
 from proxy.settings import Settings
 from proxy.stamps import Stamps
-from proxy.status import Status
-from proxy.upstream import Upstream
 from shared import clock, logs
-from shared.asgi import App
-from shared.guard import Guard
 from shared.lifecycle import Lifecycle, last_resort
-from shared.metrics import metrics_app
 from shared.sd_notify import SdNotify
 from shared.serving import listen, raise_descriptor_limit, serve
 from shared.signals import stop_on_signals
@@ -71,6 +56,8 @@ def run(settings: Settings, notify: SdNotify) -> int:
         listen(settings.listen_host, settings.metrics_port),
     )
     _calm_the_collector()
+    # The hang-up of a terminal ends a program; to a daemon it means "read your files again", if anything.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         trio.run(serve_until_stopped, settings, stamps, *ports, notify)
     finally:
@@ -117,7 +104,7 @@ async def serve_until_stopped(
     _log.info("sidecar_stopped")
 
 
-async def _drain(seconds: float, patience: trio.CancelScope, parts: "Parts") -> None:
+async def _drain(seconds: float, patience: trio.CancelScope, parts: Parts) -> None:
     """Let what is under way finish, for as long as allowed; a second signal ends the patience."""
     _log.info("sidecar_draining", seconds=seconds, waiting=repr(parts.gate))
     last_resort(seconds + LAST_RESORT_SECONDS)
@@ -127,82 +114,6 @@ async def _drain(seconds: float, patience: trio.CancelScope, parts: "Parts") -> 
     parts.handler.cut_off()
     with trio.move_on_after(CUT_SECONDS):
         await parts.handler.idle()
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the task tree runs."""
-
-    gate: Gate
-    handler: Handler
-    upstream: Upstream
-    proxy_app: App
-    metrics_app: App
-
-
-def assemble(settings: Settings, stamps: Stamps, lifecycle: Lifecycle) -> Parts:
-    """Everything that serves requests, put together; inside Trio, because it begins at Trio's time."""
-    gate = _gate(settings, stamps, trio.current_time())
-    upstream = Upstream(
-        settings.upstream_url,
-        first_byte_seconds=settings.first_byte_seconds,
-        silence_seconds=settings.request_timeout,
-    )
-    agents, metrics = Agents(), Metrics()
-    models = ModelsCache(
-        upstream,
-        gate,
-        metrics,
-        ttl_seconds=settings.models_ttl,
-        own_authorization=own_authorization(settings),
-    )
-    handler = Handler(
-        settings,
-        gate=gate,
-        upstream=upstream,
-        agents=agents,
-        metrics=metrics,
-        models=models,
-        lifecycle=lifecycle,
-        lot=random.random,
-    )
-    status = Status(
-        settings, gate=gate, upstream=upstream, agents=agents, metrics=metrics, lifecycle=lifecycle
-    )
-    metrics.watch(status.gauges)
-
-    async def upstream_reachable() -> bool:
-        return await upstream.check(probe=models.question(None))
-
-    async def before_scrape() -> None:
-        await upstream_reachable()
-
-    def guarded(app: App) -> Guard:
-        return Guard(app, allowed_hosts=settings.allowed_hosts, listen_host=settings.listen_host)
-
-    proxy_app = build_app(handler, status, upstream_reachable)
-    scraped = metrics_app(metrics.registry, before_scrape=before_scrape)
-    return Parts(gate, handler, upstream, guarded(proxy_app), guarded(scraped))
-
-
-def _gate(settings: Settings, stamps: Stamps, now: float) -> Gate:
-    budget = Budget(
-        limit=settings.window_limit,
-        window_seconds=settings.window_seconds,
-        margin_seconds=settings.window_margin_seconds,
-        bucket_capacity=settings.bucket_capacity,
-        now=now,
-        release_ats=[now + seconds for seconds in stamps.held_for],
-    )
-    retreat = Retreat(RetreatRules(**settings.retreat.model_dump()), settings.rate_rpm)
-    admission = Admission(
-        budget,
-        retreat,
-        queue_max=settings.queue_max_size,
-        full_policy=FullPolicy(settings.effective_queue_full_policy),
-        aging_seconds=settings.aging_seconds,
-    )
-    return Gate(admission, retreat, stamps)
 
 
 def _tell_start(settings: Settings, host: str, port: int, metrics_port: int) -> None:

@@ -139,7 +139,9 @@ class Gate:
         now = trio.current_time()
         match meaning:
             case Meaning.THROTTLED:
-                self.foreign_throttles += self._core.window_has_room(now)
+                if self._core.window_has_room(now):
+                    self.foreign_throttles += 1
+                    _log.warning("throttled_with_room_in_our_window", model=grant.model)
                 self._core.throttled(grant.model, now, probe=grant.probe)
                 if retry_after is not None:
                     self._core.keep_quiet(now + quiet_seconds(retry_after))

@@ -33,6 +33,7 @@ from proxy.upstream import Answer, BrokenOffError, Failure, Upstream
 from proxy.usage import UsageReader
 from shared import clock
 from shared.asgi import Headers, Receive, Scope, Send
+from shared.guard import Refusal as GuardRefusal
 from shared.lifecycle import Lifecycle
 
 
@@ -66,7 +67,7 @@ class Handler:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, whatever happens to it, and account for it."""
-        exchange = Exchange(token_hex(16), scope["method"], scope["path"], trio.current_time())
+        exchange = _exchange(scope)
         relay = Relay(send)
         self._live.add(exchange)
         try:
@@ -85,7 +86,7 @@ class Handler:
                 self._idle.set()
             # Also where the server has cancelled us from outside: a client that had stopped reading.
             exchange.broken_off |= relay.started and not relay.ended
-            self._metrics.completed(exchange, relay, self._gate.retreat.state)
+            self._account_for(exchange, relay.status, relay.bytes)
 
     async def _serve(self, exchange: Exchange, relay: Relay, scope: Scope, receive: Receive) -> None:
         """Read it, understand it, then answer it with an eye on its client. Raises HungUpError."""
@@ -128,6 +129,15 @@ class Handler:
         elif not relay.ended:
             exchange.broken_off = True
             await relay.break_off(DRAINING)
+
+    def refused(self, scope: Scope, refusal: GuardRefusal) -> None:
+        """Account for a request that the guard has turned away."""
+        if scope["raw_path"].startswith(b"/v1/"):
+            self._account_for(_exchange(scope), refusal.status, 0)
+
+    def _account_for(self, exchange: Exchange, status: int | None, sent_bytes: int) -> None:
+        state = self._gate.retreat.state
+        self._metrics.completed(exchange, status=status, sent_bytes=sent_bytes, state=state)
 
     async def idle(self) -> None:
         """Returns when nothing is under way."""
@@ -243,6 +253,10 @@ class Handler:
             return answer.headers
         kept = [header for header in answer.headers if header[0] not in {b"retry-after", b"retry-after-ms"}]
         return [*kept, *retry_headers(self._gate.expected_wait(ask.band, ask.model))]
+
+
+def _exchange(scope: Scope) -> Exchange:
+    return Exchange(token_hex(16), scope["method"], scope["path"], trio.current_time())
 
 
 def _id_header(exchange: Exchange) -> tuple[bytes, bytes]:

@@ -31,7 +31,6 @@ from proxy.core.decisions import Dropped, QueueFull
 from proxy.core.retreat import RetreatState
 from proxy.exchange import Exchange, Outcome
 from proxy.gate import Grant, TurnedAway
-from proxy.relay import Relay
 
 PROVIDER: Final = "nvidia"
 
@@ -145,10 +144,12 @@ class Metrics:
         """A slot was not spent."""
         self._saved.labels(how).inc()
 
-    def completed(self, exchange: Exchange, relay: Relay, state: RetreatState) -> None:
-        """A request is over, however it ended: its counters, and its log line."""
+    def completed(
+        self, exchange: Exchange, *, status: int | None, sent_bytes: int, state: RetreatState
+    ) -> None:
+        """A request is over, however it ended: its counters, and its log line. `status` None: no answer."""
         now = trio.current_time()
-        outcome, band = exchange.outcome(relay.status), exchange.caller.band
+        outcome, band = exchange.outcome(status), exchange.caller.band
         self.tally.total += 1
         self.tally.nvidia += not exchange.from_cache
         self.tally.passthrough += exchange.from_cache
@@ -172,13 +173,13 @@ class Metrics:
             path=exchange.path,
             model=exchange.model,
             stream=exchange.stream,
-            status=relay.status,
+            status=status,
             outcome=outcome.value,
             queue_ms=round(exchange.queue_seconds * 1000, 1),
             upstream_ms=round(upstream_seconds * 1000, 1),
             total_ms=round((now - exchange.arrived_at) * 1000, 1),
             attempts=exchange.attempts,
-            bytes=relay.bytes,
+            bytes=sent_bytes,
             prompt_tokens=exchange.prompt_tokens,
             completion_tokens=exchange.completion_tokens,
             retreat=state.value,

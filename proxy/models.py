@@ -21,7 +21,7 @@ from proxy.refusals import Refusal, no_answer, turned_away
 from proxy.upstream import Failure, Outgoing, Upstream
 
 RETRY_SECONDS: Final = 5.0
-"""After a failure the upstream is left alone for this long; a stale list is served meanwhile."""
+"""After a failure the upstream is left alone for this long."""
 
 MOST_BYTES: Final = 8 << 20
 
@@ -76,7 +76,7 @@ class ModelsCache:
         self._ttl_seconds = ttl_seconds
         self._own_authorization = own_authorization
         self._asking = trio.Lock()
-        self._known: ModelList | None = None
+        self._known: ModelList | Stored | Refusal | None = None
         self._fresh_until = float("-inf")
 
     async def answer(self, path: bytes, authorization: bytes | None) -> Stored | Refusal:
@@ -105,11 +105,13 @@ class ModelsCache:
             if isinstance(fetched, ModelList):
                 self._known = fetched
                 self._fresh_until = trio.current_time() + self._ttl_seconds
-            elif self._known is not None:  # a stale list is better than none
+            elif self._own_authorization or not authorization:  # a client's key says nothing of another's
+                # A stale list is better than none.
+                self._known = self._known if isinstance(self._known, ModelList) else fetched
                 self._fresh_until = trio.current_time() + RETRY_SECONDS
             return self._known or fetched
 
-    def _fresh(self) -> ModelList | None:
+    def _fresh(self) -> ModelList | Stored | Refusal | None:
         return self._known if trio.current_time() < self._fresh_until else None
 
     async def _fetch(self, authorization: bytes | None) -> ModelList | Stored | Refusal:

@@ -96,6 +96,7 @@ class Stamps:
             _HEADER.unpack_from(content) if len(content) >= _HEADER.size else (b"", b"", 0)
         )
         if magic != _MAGIC:
+            _log.warning("stamps_unreadable", path=str(self._path), counted_as="a full window")
             return [self._hold_seconds] * limit
         same_boot = boot.rstrip(b"\0").decode("ascii", "replace") == boot_id
         if not same_boot and not in_good_order:

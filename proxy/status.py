@@ -135,12 +135,12 @@ class Status:
         blocked = self._gate.blocked
         depth = {band.label: float(lane.depth[band]) for band in Band}
         reasons = {reason: float(blocked is not None and blocked.reason == reason) for reason in _BLOCKED}
-        healthy = self._upstream.is_up and self._utilization(lane) < HEALTHY_QUEUE_SHARE
+        ready = self.ready(upstream_reachable=self._upstream.is_up)["ready"]
         yield gauge("sidecar_tokens_available", "Requests that could be sent at once", lane.tokens)
         yield gauge("sidecar_tokens_rate", "Tokens per minute", lane.effective_rpm)
         yield labelled("sidecar_queue_depth", "Waiting requests", "priority", depth)
         yield gauge("sidecar_queue_max", "Requests that may wait", self._settings.queue_max_size)
-        yield gauge("sidecar_health_status", "1 while ready for requests", float(healthy))
+        yield gauge("sidecar_health_status", "1 while ready for requests", float(ready))
         yield gauge("sidecar_uptime_seconds", "Seconds since the start", self.uptime)
         yield gauge("sidecar_retreat_state", "0 normal, 1 retreat, 2 recover", _STATE_NUMBERS[retreat.state])
         yield gauge("sidecar_effective_rate_rpm", "The rate that holds now", lane.effective_rpm)

@@ -28,7 +28,7 @@ fails answers, and h11 has answered before for what is not HTTP at all:
 
 import ipaddress
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -139,8 +139,17 @@ class Guard:
     A `lifespan` scope is passed through untouched. One owner of state: the cache of accepted Host values.
     """
 
-    def __init__(self, app: App, *, allowed_hosts: Collection[str], listen_host: str) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        allowed_hosts: Collection[str],
+        listen_host: str,
+        on_refusal: Callable[[Scope, Refusal], None] = lambda _scope, _refusal: None,
+    ) -> None:
+        """`on_refusal` hears of every request that went no further, for whoever counts them."""
         self._app = app
+        self._on_refusal = on_refusal
         self._names = frozenset(
             name
             for name in (_canonical(host) for host in ("localhost", listen_host, *allowed_hosts))
@@ -157,6 +166,7 @@ class Guard:
             if refusal is None:
                 await self._run(scope, receive, send)
             else:
+                self._on_refusal(scope, refusal)
                 await _refuse(scope, receive, send, refusal)
         elif scope["type"] == "websocket":
             await _refuse_websocket(scope, receive, send)

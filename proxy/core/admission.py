@@ -321,8 +321,10 @@ class Admission:
     def _wait_behind(self, ahead: int, band: Band, now: float) -> float:
         urgent = band is Band.URGENT
         wait = self._budget.wait_for(ahead, now, urgent=urgent, not_before=self._quiet_until)
+        if not self._budget.backlogged:  # what was waiting before is gone: the past says nothing of now
+            return wait
         # Of the budget, not of the sends: one urgent request in an idle minute is no reason to wait longer.
-        # Under a backlog only: a burst that went at once says nothing of what still comes.
+        # Of sends under a backlog: a burst that went at once says nothing of what still comes.
         # As many as came lately, and three standard deviations (of a Poisson process) more: with the mean
         # alone, 4 to 7 % of the accepted missed their deadline at 1.5 times overload, with these 0 to 3 %.
         higher = sum(sends.count(now) for sends in self._backlog_sends[:band])

@@ -124,7 +124,7 @@ class Retreat:
             case _:  # RECOVER
                 if self._judge_trouble(share, count, self._rules.enter_share, now):
                     self.ceiling_rpm = max(self._floor_rpm, from_rpm - self._rules.recover_step_rpm)
-                else:
+                elif share < self._rules.recover_share:  # too few answers to retreat may still be bad ones
                     self._step_up(now)
         quiet = self.state is RetreatState.NORMAL and not any(throttled for _, _, throttled in self._answers)
         self._judge_at = float("inf") if quiet else now + self._rules.judge_seconds

@@ -157,6 +157,21 @@ def test_a_recovery_that_meets_429s_learns_a_ceiling_and_tries_it_again_every_te
     assert retreat.ceiling_rpm is None
 
 
+def test_a_recovery_with_few_answers_and_429s_among_them_goes_no_further() -> None:
+    """Fewer answers than it takes to retreat: no reason to retreat, and none to trust."""
+    retreat = Retreat(RetreatRules(), 40)
+    for _ in range(5):
+        retreat.answered("m", 0, throttled=True)
+    retreat.judge(15)
+    assert retreat.judge(140) is not None
+    assert (retreat.state, retreat.effective_rpm) == (RetreatState.RECOVER, 32)
+    for now in range(150, 600, 15):
+        retreat.answered("m", now, throttled=True)
+        retreat.judge(now + 14)
+    assert retreat.effective_rpm <= 32
+    assert retreat.state is not RetreatState.NORMAL
+
+
 def test_old_429s_are_not_judged() -> None:
     retreat = Retreat(RetreatRules(), 40)
     tell(retreat, 0, good=10, throttled=2)

@@ -301,6 +301,18 @@ def test_what_higher_bands_sent_refuses_nobody_while_the_lane_is_idle() -> None:
     assert len(run.run(2).sends) == 2
 
 
+def test_a_backlog_that_has_been_served_refuses_nobody() -> None:
+    """Many NORMAL requests have waited and gone; LOW comes when nobody waits, and takes the next slot."""
+    run = Simulation(OURS, [], seed=0)
+    for number in range(60):
+        run.ask(Client(f"agent-{number}", mean_gap_seconds=1e9))
+    run.run(120)
+    assert run.engine.statistics(run.now).depth == dict.fromkeys(Band, 0)
+    run.ask(Client("low", band=Band.LOW, patience_seconds=2, mean_gap_seconds=1e9))
+    seen = run.run(3)
+    assert (seen.refused_on_arrival, seen.missed, len(seen.sends)) == (0, 0, 61)
+
+
 # Retreat and pauses
 
 

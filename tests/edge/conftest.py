@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from proxy.daemon import Parts, assemble
+from proxy.assembly import Parts, assemble
 from proxy.settings import Settings
 from proxy.simulator import Config, Record, Simulator, open_simulator
 from proxy.stamps import Stamps

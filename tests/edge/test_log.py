@@ -64,3 +64,25 @@ async def test_one_that_hung_up_and_one_that_was_refused_have_their_line_too(
         (400, "rejected", 0),
         (429, "ratelimited", 0),
     ]
+
+
+async def test_what_the_guard_turns_away_is_counted_and_has_its_line(
+    autojump_clock: MockClock, world: World
+) -> None:
+    sidecar = world.sidecar()
+    with capture_logs() as logs:
+        await sidecar.chat(headers=[(b"origin", b"https://evil.example")])
+        await sidecar.client.ask("GET", b"/status", headers=[(b"origin", b"https://evil.example")])
+    (line,) = lines(logs)
+    assert (line["status"], line["outcome"], line["attempts"]) == (403, "rejected", 0)
+    assert (await sidecar.json(b"/status"))["requests"]["total"] == 1
+    assert (await sidecar.metrics())['sidecar_requests_total{priority="normal",status="rejected"}'] == 1
+
+
+async def test_a_429_with_room_in_our_own_window_is_said(autojump_clock: MockClock, world: World) -> None:
+    sidecar = world.sidecar()
+    with capture_logs() as logs:
+        await sidecar.chat("fault/429-1")
+    assert [line["model"] for line in logs if line["event"] == "throttled_with_room_in_our_window"] == [
+        "fault/429-1"
+    ]

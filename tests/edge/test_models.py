@@ -1,9 +1,11 @@
 """The list of models: no slot, but otherwise a request like any other."""
 
 import pytest
+import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
+from proxy.models import RETRY_SECONDS
 from tests.edge.conftest import World
 
 
@@ -16,6 +18,9 @@ async def test_an_upstream_that_cannot_list_is_heard_in_its_own_words(
     talk = await sidecar.client.get(b"/v1/models")
     assert talk.status == status
     assert talk.header(b"x-sidecar-request-id")
+    assert (await sidecar.client.get(b"/v1/models")).status == status
+    assert len(sidecar.simulator.requests) == 1, "the upstream is left alone for a moment"
+    await trio.sleep(RETRY_SECONDS)
     assert (await sidecar.client.get(b"/v1/models")).status == 200
 
 

@@ -250,3 +250,24 @@ async def test_connections_to_the_upstream_are_used_again(autojump_clock: MockCl
     sidecar = world.sidecar()
     await sidecar.spend(10)
     assert world.line.attempts == 1
+
+
+async def test_a_json_body_on_another_path_is_read_where_it_can_be(
+    autojump_clock: MockClock, world: World
+) -> None:
+    sidecar = world.sidecar()
+    json_type = [(b"content-type", b"application/json; charset=utf-8")]
+    body = b'{"model":"nvidiavx/a/b","input":"x","metadata":{"agent":"crab","priority":"high"}}'
+    await sidecar.client.ask("POST", b"/v1/responses", body, headers=json_type)
+    assert sidecar.last.body == b'{"model":"a/b","input":"x"}'
+    (row,) = await sidecar.json(b"/api/agents")
+    assert row["agent"] == "crab"
+
+
+@pytest.mark.parametrize("body", [b"not json", b'{"input":"no model"}', b"[]", b""])
+async def test_what_cannot_be_read_on_another_path_passes_as_it_is(
+    autojump_clock: MockClock, world: World, body: bytes
+) -> None:
+    sidecar = world.sidecar()
+    await sidecar.client.ask("POST", b"/v1/responses", body, headers=[(b"content-type", b"application/json")])
+    assert sidecar.last.body == body

@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 import subprocess
@@ -68,3 +69,17 @@ def test_an_obstacle_is_one_plain_line(tmp_path: Path, obstacle: str) -> None:
         open_state_dir(path, "x.lock")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_cannot_be_written_is_told_and_gone_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with capture_logs() as lines:
+        state_dir = open_state_dir(tmp_path / "state", "x.lock")
+    assert [line["event"] for line in lines] == ["state_dir_unusable"]
+    state_dir.close()

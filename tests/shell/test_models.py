@@ -113,15 +113,20 @@ async def test_a_stale_list_is_better_than_none_and_the_upstream_is_left_alone_f
     assert await models.names() == ["c/d"]
 
 
-async def test_without_any_list_each_failure_is_told_and_none_is_kept(
+async def test_without_any_list_the_failure_is_told_and_kept_only_shortly(
     autojump_clock: MockClock, lane: MakeLane
 ) -> None:
     models = Cached(lane(), Meaning.SILENT, Reply(200, b"<html>"), Reply(500, b"{}"), listed("a/b"))
     assert (await models.refusal()).code == "upstream_timeout"
+    assert (await models.refusal()).code == "upstream_timeout"
+    assert len(models.upstream.asked) == 1
+    await trio.sleep(RETRY_SECONDS)
     assert (await models.refusal()).code == "upstream_unreachable"
+    await trio.sleep(RETRY_SECONDS)
     stored = await models.cache.get(None)
     assert isinstance(stored, Stored)
     assert (stored.status, stored.body) == (500, b"{}")
+    await trio.sleep(RETRY_SECONDS)
     assert await models.names() == ["a/b"]
 
 
@@ -164,3 +169,12 @@ async def test_every_answer_is_closed(autojump_clock: MockClock, lane: MakeLane)
     replies = [Reply(401, b"{}"), listed("a/b")]
     await Cached(lane(), *replies).names(b"Bearer k")
     assert all(reply.body.closed for reply in replies)
+
+
+async def test_what_a_clients_key_was_answered_is_not_kept_for_others(
+    autojump_clock: MockClock, lane: MakeLane
+) -> None:
+    models = Cached(lane(), *(Reply(401, b"{}") for _ in range(3)), listed("a/b"))
+    stored = await models.cache.get(b"Bearer wrong")
+    assert isinstance(stored, Stored)
+    assert await models.names(b"Bearer right") == ["a/b"]
