@@ -103,13 +103,16 @@ class ModelsCache:
                 return known
             fetched = await self._fetch(self._own_authorization or authorization)
             if isinstance(fetched, ModelList):
-                self._known = fetched
-                self._fresh_until = trio.current_time() + self._ttl_seconds
-            elif self._own_authorization or not authorization:  # a client's key says nothing of another's
-                # A stale list is better than none.
-                self._known = self._known if isinstance(self._known, ModelList) else fetched
-                self._fresh_until = trio.current_time() + RETRY_SECONDS
-            return self._known or fetched
+                self._keep(fetched, self._ttl_seconds)
+                return fetched
+            told = self._known if isinstance(self._known, ModelList) else fetched  # better stale than none
+            if self._own_authorization or not authorization:  # a client's key says nothing of another's
+                self._keep(told, RETRY_SECONDS)
+            return told
+
+    def _keep(self, known: ModelList | Stored | Refusal, seconds: float) -> None:
+        self._known = known
+        self._fresh_until = trio.current_time() + seconds
 
     def _fresh(self) -> ModelList | Stored | Refusal | None:
         return self._known if trio.current_time() < self._fresh_until else None

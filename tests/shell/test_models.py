@@ -174,7 +174,7 @@ async def test_every_answer_is_closed(autojump_clock: MockClock, lane: MakeLane)
 async def test_what_a_clients_key_was_answered_is_not_kept_for_others(
     autojump_clock: MockClock, lane: MakeLane
 ) -> None:
-    models = Cached(lane(), *(Reply(401, b"{}") for _ in range(3)), listed("a/b"))
+    models = Cached(lane(limit=9), *(Reply(401, b"{}") for _ in range(3)), listed("a/b"))
     stored = await models.cache.get(b"Bearer wrong")
     assert isinstance(stored, Stored)
     assert await models.names(b"Bearer right") == ["a/b"]
