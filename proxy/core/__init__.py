@@ -8,6 +8,8 @@ Every verb takes ``now`` (seconds on one monotonic clock) and every decision is 
 - ``fairness``   who goes next: bands, agents, sessions, first come first served
 - ``pressure``   models that answered "too many": left alone for a while, then probed by one request
 - ``retreat``    the adaptive rate: multiplicative decrease, additive increase
+- ``outlook``    how long somebody will probably wait
+- ``deadlines``  who has to have a slot by when
 - ``admission``  all of it as one engine: things happen to it, decisions come out
 - ``classify``   what an upstream answer means
 """

@@ -9,13 +9,12 @@ alone for a while (``pressure``): then it is parked, and one request of that mod
 count for the bounded queue.
 """
 
-import heapq
 from collections import Counter
 from dataclasses import replace
-from math import sqrt
 
 from proxy.core.band import Band
 from proxy.core.budget import Budget
+from proxy.core.deadlines import Deadlines
 from proxy.core.decisions import (
     Admitted,
     Decision,
@@ -26,13 +25,11 @@ from proxy.core.decisions import (
     QueueFull,
 )
 from proxy.core.fairness import FairQueue, Ticket, TicketId
+from proxy.core.outlook import Outlook
 from proxy.core.pressure import Pressure
 from proxy.core.recent import Recent
 from proxy.core.retreat import RateChange, Retreat
 from proxy.core.window import Slot
-
-LARGEST_SHARE = 0.95
-"""Higher bands' recent share of the budget never stretches an estimate more than twentyfold."""
 
 
 class Admission:
@@ -53,16 +50,16 @@ class Admission:
         self._full_policy = full_policy
         self._pressure = Pressure()
         self._queue = FairQueue(aging_seconds)
+        self._outlook = Outlook(self._queue, budget)
         # All that wait, in the order in which they came; in the queue, unless their model is paused
         self._tickets: dict[TicketId, Ticket] = {}
         self._by_model: dict[str, dict[TicketId, Ticket]] = {}
         self._probes: dict[str, Ticket] = {}  # in the queue, to try their paused model
         self._outside: set[TicketId] = set()
-        self._deadlines: list[tuple[float, TicketId]] = []  # a heap; those that left are skipped when met
+        self._deadlines = Deadlines(self._tickets)
         self._decisions: list[Decision] = []
         self._quiet_until = float("-inf")
         self._sends = Recent(60.0)
-        self._backlog_sends = [Recent(budget.window.hold_seconds) for _ in Band]
         self._enqueued = self._dequeued = self._dropped = 0
 
     # What happens
@@ -146,16 +143,11 @@ class Admission:
         for model, _ in self._pressure.pauses():
             if model in self._by_model:
                 at = min(at, self._pressure.probe_at(model))
-        while self._deadlines and self._deadlines[0][1] not in self._tickets:
-            heapq.heappop(self._deadlines)
-        if self._deadlines:
-            at = min(at, self._deadlines[0][0])
-        return at
+        return min(at, self._deadlines.next_at())
 
     def expected_wait(self, band: Band, now: float, model: str = "") -> float:
         """Seconds that a single request of one more agent would wait in that band; no promise."""
-        agents = self._queue.agents(band) + 1
-        wait = self._wait_behind(self._ahead_of(band, own=1, agents=agents), band, now)
+        wait = self._outlook.of_one_more(band, now, not_before=self._quiet_until)
         return max(wait, self._pressure.until(model) - now) if self._pressure.is_paused(model) else wait
 
     def statistics(self, now: float) -> LaneStatistics:
@@ -276,8 +268,7 @@ class Admission:
         self._forget_ticket(ticket)
         self._dequeued += 1
         self._sends.add(now)
-        if self._budget.backlogged:
-            self._backlog_sends[ticket.band].add(now)
+        self._outlook.sent(ticket.band, now)
         probe = self._probes.pop(ticket.model, None) is not None
         self._decisions.append(Admitted(ticket, self._budget.send(now), probe))
 
@@ -289,44 +280,18 @@ class Admission:
         self._budget.backlog(len(self._queue) > self._queue.depth(Band.URGENT), now)
 
     def _watch_deadline(self, ticket: Ticket) -> None:
-        if len(self._deadlines) > 2 * len(self._tickets) + 64:  # mostly of those that left before
-            self._deadlines = [entry for entry in self._deadlines if entry[1] in self._tickets]
-            heapq.heapify(self._deadlines)
-        heapq.heappush(self._deadlines, (ticket.deadline_at, ticket.id))
+        if len(self._deadlines) > 2 * len(self._tickets) + 64:
+            self._deadlines.compact()
+        self._deadlines.add(ticket)
 
     def _miss_deadlines(self, now: float) -> None:
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, id_ = heapq.heappop(self._deadlines)
-            if ticket := self._tickets.get(id_):
-                wait = self._estimate(ticket, now)
-                self._leave(ticket)
-                self._decisions.append(NoSlotInTime(ticket, wait))
+        for id_ in self._deadlines.missed(now):
+            ticket = self._tickets[id_]
+            wait = self._estimate(ticket, now)
+            self._leave(ticket)
+            self._decisions.append(NoSlotInTime(ticket, wait))
 
     def _estimate(self, ticket: Ticket, now: float) -> float:
-        """Seconds that a ticket that is in the queue still waits, at most about that."""
-        own = max(1, self._queue.waiting(ticket.band, ticket.agent))
-        agents = max(1, self._queue.agents(ticket.band))
-        wait = self._wait_behind(self._ahead_of(ticket.band, own=own, agents=agents), ticket.band, now)
-        if self._is_parked(ticket):
-            wait = max(wait, self._pressure.until(ticket.model) - now)
-        return wait
-
-    def _ahead_of(self, band: Band, *, own: int, agents: int) -> int:
-        """Sends before the last of an agent's `own`: all of higher bands, and full rounds of its own.
-
-        Full rounds also where the others have fewer waiting: those who were served come again.
-        """
-        return sum(self._queue.depth(other) for other in Band if other < band) + own * agents - 1
-
-    def _wait_behind(self, ahead: int, band: Band, now: float) -> float:
-        urgent = band is Band.URGENT
-        wait = self._budget.wait_for(ahead, now, urgent=urgent, not_before=self._quiet_until)
-        if not self._budget.backlogged:  # what was waiting before is gone: the past says nothing of now
-            return wait
-        # Of the budget, not of the sends: one urgent request in an idle minute is no reason to wait longer.
-        # Of sends under a backlog: a burst that went at once says nothing of what still comes.
-        # As many as came lately, and three standard deviations (of a Poisson process) more: with the mean
-        # alone, 4 to 7 % of the accepted missed their deadline at 1.5 times overload, with these 0 to 3 %.
-        higher = sum(sends.count(now) for sends in self._backlog_sends[:band])
-        share = (higher + 3 * sqrt(higher)) / (self._budget.window.limit * self.retreat.factor)
-        return wait / (1 - min(share, LARGEST_SHARE))
+        """Seconds that a ticket that waits will still wait, at most about that."""
+        wait = self._outlook.of(ticket, now, not_before=self._quiet_until)
+        return max(wait, self._pressure.until(ticket.model) - now) if self._is_parked(ticket) else wait

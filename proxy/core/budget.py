@@ -48,6 +48,11 @@ class Budget:
         """The emission interval, burst and reserve that hold now."""
         return self._bucket.pace
 
+    @property
+    def sends_per_window(self) -> float:
+        """What the pace lets go in a window: the limit, less in retreat."""
+        return self.window.limit * self._factor
+
     def may_go_at(self, now: float, *, urgent: bool) -> float:
         """The earliest time at which one more request may be sent; `now` if it may at once.
 
