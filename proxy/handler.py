@@ -33,8 +33,8 @@ from proxy.upstream import Answer, BrokenOffError, Failure, Upstream
 from proxy.usage import UsageReader
 from shared import clock
 from shared.asgi import Headers, Receive, Scope, Send
-from shared.guard import Refusal as GuardRefusal
 from shared.lifecycle import Lifecycle
+from shared.screening import Refusal as ScreeningRefusal
 
 
 class Handler:
@@ -130,7 +130,7 @@ class Handler:
             exchange.broken_off = True
             await relay.break_off(DRAINING)
 
-    def refused(self, scope: Scope, refusal: GuardRefusal) -> None:
+    def refused(self, scope: Scope, refusal: ScreeningRefusal) -> None:
         """Account for a request that the guard has turned away."""
         if scope["raw_path"].startswith(b"/v1/"):
             self._account_for(_exchange(scope), refusal.status, 0)

@@ -197,19 +197,9 @@ def configure(
     root.setLevel(max(number, logging.WARNING))
 
 
-def add_secret(value: str) -> None:
-    """Mask `value` in every line from now on (shorter than 4 characters: ignored)."""
-    _output.redactor.add((value,))
-
-
 def add_secrets(values: Iterable[str]) -> None:
-    """`add_secret` for several."""
+    """Mask these in every line from now on (those shorter than 4 characters are ignored)."""
     _output.redactor.add(values)
-
-
-def redact(text: str) -> str:
-    """`text` as the log would show it: for what is shown elsewhere and came from somewhere else."""
-    return _output.redactor.text(text)
 
 
 def _logger_factory(*_names: object) -> _Logger:

@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 
 from shared.answers import answer_json
 from shared.asgi import Receive, Scope, Send
-from shared.guard import HOST_CACHE_SIZE, Guard
+from shared.guard import Guard
+from shared.screening import HOST_CACHE_SIZE, Screening
 from tests.shared.asgi_client import HOST, Answer, ask, http_scope
 
 
@@ -19,6 +20,7 @@ async def welcome(_scope: Scope, _receive: Receive, send: Send) -> None:
     await answer_json(send, 200, "welcome")
 
 
+SCREENING = Screening(allowed_hosts=["Proxy.lan", "[fd00::7]"], listen_host="192.168.1.5")
 GUARD = Guard(welcome, allowed_hosts=["Proxy.lan", "[fd00::7]"], listen_host="192.168.1.5")
 
 
@@ -114,12 +116,12 @@ async def test_no_host_and_two_hosts_are_bad_requests(hosts: list[bytes]) -> Non
 
 
 async def test_the_memory_of_hosts_is_bounded() -> None:
-    guard = Guard(welcome, allowed_hosts=[], listen_host="127.0.0.1")
+    screening = Screening(allowed_hosts=[], listen_host="127.0.0.1")
     for port in range(3 * HOST_CACHE_SIZE):
         headers = [(b"host", b"localhost:%d" % port)]
-        assert guard.judge(http_scope(headers=headers)) is None
-        assert guard.judge(http_scope(headers=headers)) is None
-    remembered = re.search(r"(\d+) remembered", repr(guard))
+        assert screening.judge(http_scope(headers=headers)) is None
+        assert screening.judge(http_scope(headers=headers)) is None
+    remembered = re.search(r"(\d+) remembered", repr(screening))
     assert remembered is not None
     assert int(remembered[1]) <= HOST_CACHE_SIZE
 
@@ -133,7 +135,7 @@ async def test_the_memory_of_hosts_is_bounded() -> None:
     )
 )
 def test_only_one_of_our_names_with_a_port_is_ever_accepted(host: bytes) -> None:
-    if GUARD.judge(http_scope(headers=[(b"host", host)])) is not None:
+    if SCREENING.judge(http_scope(headers=[(b"host", host)])) is not None:
         return
     name, port = re.fullmatch(rb"(.*?)(?::(\d+))?", host).groups()  # type: ignore[union-attr] # asserts
     assert port is None or int(port) < 65_536
@@ -260,7 +262,7 @@ PIECES = [
 @given(st.lists(st.sampled_from(PIECES), max_size=9))
 def test_an_accepted_target_means_the_same_however_often_it_is_decoded(parts: list[str]) -> None:
     path = b"/" + "".join(parts).encode()
-    if GUARD.judge(http_scope(path)) is not None:
+    if SCREENING.judge(http_scope(path)) is not None:
         return
     for _ in range(3):
         assert path.startswith(b"/")
@@ -345,27 +347,6 @@ async def test_a_refused_body_is_drained_and_the_connection_closed() -> None:
 async def test_an_upgrade_to_websocket_is_refused_and_any_other_ignored() -> None:
     assert await refused(http_scope(headers=[HOST, (b"upgrade", b"WebSocket")])) == (400, "invalid_request")
     assert (await get(http_scope(headers=[HOST, (b"upgrade", b"h2c")]))).status == 200
-
-
-async def test_a_websocket_scope_gets_an_answer_where_the_server_can_send_one() -> None:
-    scope = {"type": "websocket", "extensions": {"websocket.http.response": {}}}
-    answer = await get(scope)
-    assert (answer.status, answer.code, answer.complete) == (400, "invalid_request", True)
-
-
-async def test_a_websocket_scope_is_closed_otherwise() -> None:
-    answer = await get({"type": "websocket"})
-    assert [message["type"] for message in answer.messages] == ["websocket.close"]
-
-
-async def test_a_lifespan_is_passed_through() -> None:
-    seen: list[str] = []
-
-    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
-        seen.append(scope["type"])
-
-    await ask(Guard(app, allowed_hosts=[], listen_host="::1"), {"type": "lifespan"})
-    assert seen == ["lifespan"]
 
 
 @pytest.fixture
