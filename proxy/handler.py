@@ -102,7 +102,8 @@ class Handler:
         row.requests += 1
 
         def on_hang_up() -> None:
-            if not relay.ended:  # the end of an answer is told in the same way
+            # Told in the same way: the end of an answer, and the connections that the end of a drain closes.
+            if not (relay.ended or exchange.cut_off):
                 exchange.hung_up = True
                 exchange.scope.cancel()
 

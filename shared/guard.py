@@ -1,4 +1,4 @@
-"""The guard in front of everything on a port: refuses what ``screening`` does not let on, and catches last."""
+"""The guard in front of everything on a port: refuses what ``screening`` does not let on; catches last."""
 
 from collections.abc import Callable, Collection
 
