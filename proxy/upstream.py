@@ -182,7 +182,7 @@ class Upstream:
             on_written()  # some of it may have left
             if answer is not None:
                 await answer.aclose()
-            return Failure(_meaning(error), _detail(error))
+            return Failure(_meaning(error, head_came=answer is not None), _detail(error))
         except BaseException:
             if begun:
                 on_written()
@@ -241,14 +241,13 @@ _FAILURES: Final = (
 )
 
 
-def _meaning(error: Exception) -> Meaning:
+def _meaning(error: Exception, *, head_came: bool) -> Meaning:
     if isinstance(error, _SILENCE):
         return Meaning.SILENT
     # httpcore reports a connection that was closed before the answer in the same class as an answer that is
-    # no HTTP; only the latter has h11's complaint behind it.
-    if isinstance(error, httpcore.ProtocolError) and error.__cause__ is not None:
-        return Meaning.GARBAGE
-    return Meaning.RESET
+    # no HTTP; only the latter has h11's complaint behind it. After a proper head it means an early end.
+    complaint = isinstance(error, httpcore.ProtocolError) and error.__cause__ is not None
+    return Meaning.GARBAGE if complaint and not head_came else Meaning.RESET
 
 
 def _detail(error: Exception) -> str:

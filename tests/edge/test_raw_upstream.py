@@ -77,3 +77,13 @@ async def test_no_page_is_let_in_by_the_upstream_and_nothing_of_ours_is_forged(w
     assert not any(name.startswith(b"access-control-") for name in names)
     assert (names.count(b"x-sidecar-attempts"), talk.header(b"x-sidecar-attempts")) == (1, b"1")
     assert talk.header(b"x-kept") == b"1"
+
+
+async def test_an_answer_that_ends_after_its_head_is_a_reset_and_worth_another_try(wired: World) -> None:
+    head_only = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\n"
+    with trio.fail_after(5):
+        async with upstream(head_only) as url:
+            sidecar = wired.sidecar(upstream_url=url, max_retries=0)
+            assert (await sidecar.chat()).error == "upstream_unreachable"
+            errors = 'sidecar_upstream_errors_total{provider="nvidia",status_code="reset"}'
+            assert (await sidecar.metrics())[errors] == 1
