@@ -1,0 +1,177 @@
+"""``make run``'s program: what it prints is true, and whatever ends, everything ends."""
+
+import os
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+import trio
+
+from tests.integration.clients import begin, chat, open_client, rest
+from tests.integration.processes import ROOT, Sidecar, start, stop, until
+
+pytestmark = pytest.mark.integration
+
+linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+
+LAST_LINE = "Ctrl-C stops everything."
+SIMULATOR = "proxy.simulator"
+
+
+@dataclass
+class Run(Sidecar):
+    """``deploy/run.py``: `port` and `metrics_port` are its sidecar's, `children` are pids by module."""
+
+    children: dict[str, int] = field(default_factory=dict)
+
+    def printed(self, label: str) -> str:
+        """What stands behind `label` on its line."""
+        (line,) = (line for line in self.said().splitlines() if line.startswith(f"{label} "))
+        return line.removeprefix(label).strip()
+
+
+@pytest.mark.needs("curl")
+async def test_it_says_that_the_api_is_simulated_and_the_printed_commands_work(tmp_path: Path) -> None:
+    with trio.fail_after(30):
+        async with _make_run(tmp_path) as run, httpx.AsyncClient(trust_env=False) as client:
+            assert "SIMULATED UPSTREAM: nvidia-sim (http://127.0.0.1:" in run.said()
+            assert "no real model is called" in run.said()
+            words = _curl_words(run.said())
+            assert words[0] == "curl"
+            answer = httpx.Response(200, text=await _output(words, tmp_path)).json()
+            assert answer["choices"][0]["message"]["content"] == "This is the simulated upstream."
+            status = (await client.get(run.printed("Budget"))).json()
+            assert status["requests"]["nvidia"] == 1
+            assert "sidecar_" in (await client.get(run.printed("Metrics"))).text
+
+
+@linux
+async def test_ctrl_c_finishes_what_streams_and_a_second_one_ends_all_at_once(tmp_path: Path) -> None:
+    """Exit code 0, and nothing is left. What cannot finish is `fault/silence`, which never answers."""
+    with trio.fail_after(30):
+        async with _make_run(tmp_path) as run, open_client(run) as client:
+            assert set(run.children) == {SIMULATOR, "proxy"}
+            silent = await begin(run, {**chat(), "model": "fault/silence"})
+            streams = await begin(run, chat(stream=True))
+            begun = await streams.receive_some()
+            assert (await client.get("/status")).json()["requests"]["nvidia"] == 2
+            run.process.send_signal(signal.SIGINT)
+            streamed = begun + await rest(streams)
+            assert streamed.startswith(b"HTTP/1.1 200 ")
+            assert b"data: [DONE]" in streamed
+            assert run.process.poll() is None
+            run.process.send_signal(signal.SIGINT)
+            with trio.fail_after(5):
+                assert await run.process.wait() == 0, run.said()
+            assert b'"code":"draining"' in await rest(silent)
+            assert "Stopping; requests in flight are finished first. Ctrl-C again ends at once." in run.said()
+            assert not _alive(run)
+
+
+@linux
+@pytest.mark.parametrize(
+    ("module", "name"), [("proxy", "The sidecar"), (SIMULATOR, "nvidia-sim")], ids=["sidecar", "simulator"]
+)
+async def test_when_one_dies_the_other_is_ended_and_it_says_which(
+    tmp_path: Path, module: str, name: str
+) -> None:
+    with trio.fail_after(30):
+        async with _make_run(tmp_path) as run:
+            os.kill(run.children[module], signal.SIGKILL)
+            assert await run.process.wait() == 1, run.said()
+            assert f"make run: {name} ended with signal 9." in run.said()
+            assert not _alive(run)
+
+
+async def test_a_taken_port_is_named_before_anything_is_started(tmp_path: Path) -> None:
+    with trio.fail_after(30), socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = await _output([sys.executable, "deploy/run.py"], tmp_path, 1, SIDECAR_PORT=str(port))
+    assert said.startswith(f"make run: port {port} cannot be used (")
+    assert said.endswith(": end what holds it, or choose another with SIDECAR_PORT=...\n")
+    assert not (tmp_path / "state").exists()
+
+
+async def test_a_wrong_setting_is_explained_by_the_sidecar_and_ends_all(tmp_path: Path) -> None:
+    with trio.fail_after(30):
+        said = await _output([sys.executable, "deploy/run.py"], tmp_path, 1, SIDECAR_RATE_RPM="fast")
+    explained, ended = said.splitlines()
+    assert explained.startswith("SIDECAR_RATE_RPM is 'fast', expected ")
+    assert ended == "make run: The sidecar ended with code 2."
+
+
+@asynccontextmanager
+async def _make_run(directory: Path) -> AsyncIterator[Run]:
+    """It, once it has printed all; ended with everything that it started, whatever becomes of the test."""
+    run = Run(*await start([sys.executable, "deploy/run.py"], directory, "run", _settings(directory)))
+    try:
+        await until(lambda: _has_printed_all(run), 20)
+        (started,) = run.log_lines("sidecar_started")
+        run.port, run.metrics_port, run.url = started["port"], started["metrics_port"], started["url"]
+        run.children = _children(run.process.pid)
+        yield run
+    finally:
+        await stop(run.process)
+        for pid in _alive(run):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _settings(directory: Path) -> dict[str, str]:
+    """No key and no upstream, as for somebody who has just cloned the repository."""
+    return {
+        "SIDECAR_PORT": "0",
+        "SIDECAR_METRICS_PORT": "0",
+        "SIDECAR_STATE_DIR": str(directory / "state"),
+        "HOME": str(directory),
+    }
+
+
+def _has_printed_all(run: Run) -> bool:
+    assert run.process.poll() is None, run.said()
+    return LAST_LINE in run.said()
+
+
+def _curl_words(said: str) -> list[str]:
+    """The printed command as a shell would split it: a backslash at a line's end joins two lines."""
+    _, _, command = said.partition("Try it:\n")
+    return shlex.split(command.partition("\n\n")[0].replace("\\\n", ""))
+
+
+async def _output(argv: list[str], directory: Path, exit_code: int = 0, **settings: str) -> str:
+    """All that `argv` says until it ends."""
+    process, output, errors = await start(argv, directory, "once", {**_settings(directory), **settings})
+    try:
+        code = await process.wait()
+    finally:
+        await stop(process)
+    said = output.read_text(encoding="utf-8") + errors.read_text(encoding="utf-8")
+    assert code == exit_code, said
+    return said
+
+
+def _children(pid: int) -> dict[str, int]:
+    """By the module that each runs; empty where there is no /proc."""
+    pids = [int(word) for tasks in Path(f"/proc/{pid}/task").glob("*/children") for word in _words(tasks)]
+    return {_module(child): child for child in pids}
+
+
+def _words(path: Path) -> list[str]:
+    return path.read_text(encoding="ascii").split()
+
+
+def _module(pid: int) -> str:
+    argv = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0")
+    return argv[argv.index("-m") + 1]
+
+
+def _alive(run: Run) -> list[int]:
+    """The children that are still there, or wait for somebody to ask how they ended."""
+    return [pid for pid in run.children.values() if Path(f"/proc/{pid}").exists()]
