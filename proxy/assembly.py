@@ -8,13 +8,13 @@ import trio
 
 from proxy.agents import Agents
 from proxy.app import build_app
-from proxy.call import own_authorization
 from proxy.core.admission import Admission
 from proxy.core.budget import Budget
 from proxy.core.decisions import FullPolicy
 from proxy.core.retreat import Retreat, RetreatRules
 from proxy.gate import Gate
 from proxy.handler import Handler
+from proxy.keys import Keys
 from proxy.metrics import Metrics
 from proxy.models import ModelsCache
 from proxy.settings import Settings
@@ -46,13 +46,12 @@ def assemble(settings: Settings, stamps: Stamps, lifecycle: Lifecycle) -> Parts:
         first_byte_seconds=settings.first_byte_seconds,
         silence_seconds=settings.request_timeout,
     )
-    agents, metrics = Agents(), Metrics()
+    agents, metrics, keys = Agents(), Metrics(), Keys(settings)
     models = ModelsCache(
         upstream,
         gate,
         metrics,
         ttl_seconds=settings.models_ttl,
-        own_authorization=own_authorization(settings),
     )
     handler = Handler(
         settings,
@@ -61,6 +60,7 @@ def assemble(settings: Settings, stamps: Stamps, lifecycle: Lifecycle) -> Parts:
         agents=agents,
         metrics=metrics,
         models=models,
+        keys=keys,
         lifecycle=lifecycle,
         lot=random.random,
     )

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from proxy.core.classify import Meaning, classify
 from proxy.encoding import Decoder
 from proxy.headers import first
-from proxy.upstream import Answer, Failure, Outgoing, Upstream
+from proxy.upstream import Answer, BrokenOffError, Failure, Outgoing, Upstream
 from shared import clock
 from shared.asgi import Headers
 
@@ -53,6 +53,11 @@ async def attempt(upstream: Upstream, outgoing: Outgoing, on_written: Callable[[
         return Result(Meaning.ANSWERED, answer)
     try:
         body = await answer.read()
+    except BrokenOffError as error:
+        # Its status has said what it means; its text cannot be passed on as if it were whole.
+        cut = Failure(Meaning.SILENT if error.silent else Meaning.RESET, f"{answer.status}, cut short")
+        meaning = classify(answer.status, b"")
+        return Result(cut.meaning if meaning is Meaning.ANSWERED else meaning, cut)
     finally:
         await answer.aclose()
     stored = Stored(answer.status, answer.headers, body)

@@ -19,8 +19,7 @@ LONGEST_MODEL_NAME = 512
 
 OUR_METADATA = frozenset({"priority", "agent"})
 
-_UNSENDABLE = re.compile("[\ud800-\udfff]")
-"""Lone surrogates: what is read is shown in `/api/agents` and `/status`, and no encoder takes them."""
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
 class BadBodyError(Exception):
@@ -50,13 +49,19 @@ class _Fields(msgspec.Struct):
     model: Any = None
     stream: Any = None
     user: Any = None
-    metadata: Any = None
+    metadata: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Metadata(msgspec.Struct):
+    priority: Any = msgspec.UNSET
+    agent: Any = msgspec.UNSET
 
 
 Edits = dict[str, Callable[[str], str | None]]
 """By the member's name: from the text of its value to another, or to None, which cuts the member out."""
 
 _decode_fields = msgspec.json.Decoder(_Fields).decode
+_decode_metadata = msgspec.json.Decoder(_Metadata).decode
 
 
 def read_body(content: bytes, gateway_aliases: Collection[str], *, needs_model: bool = True) -> Body:
@@ -71,12 +76,12 @@ def read_body(content: bytes, gateway_aliases: Collection[str], *, needs_model: 
         raise BadBodyError("invalid_request", f"`model` is longer than {LONGEST_MODEL_NAME} characters")
     if stream is not None and not isinstance(stream, bool):
         raise BadBodyError("invalid_request", "`stream` must be true or false")
-    metadata = fields.metadata if isinstance(fields.metadata, dict) else {}
-    for word in (model, fields.user, metadata.get("priority"), metadata.get("agent")):
-        if isinstance(word, str) and _UNSENDABLE.search(word):
-            raise BadBodyError("invalid_request", "`model`, `user` and `metadata` must be valid Unicode")
+    metadata = _metadata(fields)
+    words = (model, fields.user, metadata.priority, metadata.agent)
+    if any(isinstance(word, str) and "\ufffd" in word for word in words):  # a half character, see `_fields`
+        raise BadBodyError("invalid_request", "`model`, `user` and `metadata` must be valid Unicode")
     edits: Edits = {}
-    if not OUR_METADATA.isdisjoint(metadata):
+    if metadata.priority is not msgspec.UNSET or metadata.agent is not msgspec.UNSET:
         edits["metadata"] = _without_ours
     sent_model = strip_alias(model, gateway_aliases)
     if sent_model != model:
@@ -86,8 +91,8 @@ def read_body(content: bytes, gateway_aliases: Collection[str], *, needs_model: 
         model=sent_model,
         stream=stream is True,
         user=_word(fields.user),
-        priority=_word(metadata.get("priority")),
-        agent=_word(metadata.get("agent")),
+        priority=_word(metadata.priority),
+        agent=_word(metadata.agent),
     )
 
 
@@ -104,24 +109,28 @@ def _word(value: object) -> str | None:
 
 def _fields(content: bytes) -> _Fields:
     try:
-        return _decode_fields(content)
+        try:
+            fields = _decode_fields(content)
+        except (msgspec.MsgspecError, UnicodeError):
+            # msgspec refuses a lone surrogate even in text that is skipped. A cut emoji in a conversation
+            # must not lock its session out for good, so the text is read once more without surrogates.
+            if not _SURROGATE.search(content):
+                raise
+            fields = _decode_fields(_SURROGATE.sub(rb"\\ufffd", content))
+    except (msgspec.ValidationError, TypeError):
+        raise BadBodyError("invalid_request", "the request body must be a JSON object") from None
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        pass
-    # msgspec refuses a lone surrogate even in text that is skipped. A cut emoji in a conversation must not
-    # lock its session out for good, so what it refuses is read once more by the standard library.
-    # Decoded here, because of bytes it would guess at UTF-16. Bad UTF-8 passes as lone surrogates do.
-    try:
-        text = content.decode("utf-8", "surrogateescape")
-        parsed = json.loads(text, parse_constant=_no_constant, parse_int=float)
-    except (ValueError, RecursionError):
         raise BadBodyError("invalid_json", "the request body is not valid JSON") from None
-    if not isinstance(parsed, dict):
-        raise BadBodyError("invalid_request", "the request body must be a JSON object")
-    return _Fields(*(parsed.get(name) for name in _Fields.__struct_fields__))
+    return fields
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def _metadata(fields: _Fields) -> _Metadata:
+    try:
+        return _decode_metadata(fields.metadata)
+    except msgspec.ValidationError:  # something else than an object is no matter of ours
+        return _Metadata()
+    except (msgspec.MsgspecError, UnicodeError):
+        raise BadBodyError("invalid_request", "`metadata` must be valid Unicode") from None
 
 
 class _Member(NamedTuple):
@@ -132,41 +141,59 @@ class _Member(NamedTuple):
 
 
 _SPACE = re.compile(r"[ \t\n\r]*")
-# Not `int`, which refuses more than 4,300 digits. The values are only stepped over.
-_value_at = json.JSONDecoder(parse_int=float).raw_decode
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_SCALAR = re.compile(r"[^,\]}\s]+")
+_STRUCTURE = re.compile(r'[^"\[\]{}]*')
 
 
 def _members(text: str, at: int) -> Iterator[_Member]:
-    """The members of the JSON object that begins at `at`, with where each begins and ends."""
-    at = _skip(text, at + 1)
+    """The members of the JSON object that begins at `at`, with where each begins and ends.
+
+    The text has been read before, so it is known to be JSON: values are stepped over without building them.
+    """
+    at = _skip(_SPACE, text, at + 1)
     while text[at] != "}":
         start = at
-        key, at = _value_at(text, at)
-        value_start = _skip(text, _skip(text, at) + 1)
-        _, end = _value_at(text, value_start)
-        yield _Member(key, start, value_start, end)
-        at = _skip(text, end)
+        key_end = _skip(_STRING, text, at)
+        value_start = _skip(_SPACE, text, _skip(_SPACE, text, key_end) + 1)
+        end = _value_end(text, value_start)
+        yield _Member(json.loads(text[start:key_end]), start, value_start, end)
+        at = _skip(_SPACE, text, end)
         if text[at] == ",":
-            at = _skip(text, at + 1)
+            at = _skip(_SPACE, text, at + 1)
 
 
-def _skip(text: str, at: int) -> int:
-    match = _SPACE.match(text, at)
+def _value_end(text: str, at: int) -> int:
+    if text[at] == '"':
+        return _skip(_STRING, text, at)
+    if text[at] not in "{[":
+        return _skip(_SCALAR, text, at)
+    depth = 0
+    while True:
+        if text[at] == '"':
+            at = _skip(_STRING, text, at)
+        else:
+            depth += 1 if text[at] in "{[" else -1
+            at += 1
+            if depth == 0:
+                return at
+        at = _skip(_STRUCTURE, text, at)
+
+
+def _skip(what: re.Pattern[str], text: str, at: int) -> int:
+    match = what.match(text, at)
     return match.end() if match else at
 
 
 def _edited(content: bytes, edits: Edits) -> bytes:
     # Bytes that are no UTF-8, in a part that nobody reads, survive the round trip as they are.
     text = content.decode("utf-8", "surrogateescape")
-    try:
-        return _with_members(text, edits).encode("utf-8", "surrogateescape")
-    except RecursionError:  # the standard library gives up on nesting a little earlier than msgspec
-        raise BadBodyError("invalid_json", "the request body is nested too deeply") from None
+    return _with_members(text, edits).encode("utf-8", "surrogateescape")
 
 
 def _with_members(text: str, edits: Edits) -> str:
     """The JSON object `text` with the named members' values replaced, or the members cut out (None)."""
-    members = list(_members(text, _skip(text, 0)))
+    members = list(_members(text, _skip(_SPACE, text, 0)))
     pieces = [text[: members[0].start]]
     previous_end, kept = members[0].start, 0
     for member in members:

@@ -11,6 +11,7 @@ from proxy.exchange import Exchange
 from proxy.gate import Ask
 from proxy.headers import first, to_upstream
 from proxy.incoming import read_content
+from proxy.keys import Keys, KnownClient
 from proxy.refusals import Refusal
 from proxy.settings import Settings
 from proxy.upstream import Outgoing
@@ -27,46 +28,32 @@ class Call:
     ask: Ask
 
 
-def own_authorization(settings: Settings) -> bytes | None:
-    """The header that carries a key of ours, if there is one."""
-    key = settings.upstream_api_key.get_secret_value()
-    return b"Bearer " + key.encode("ascii") if key else None
-
-
 class Reader:
     """Reads requests as the settings say; holds nothing of them."""
 
-    def __init__(self, settings: Settings, upstream_host: bytes) -> None:
+    def __init__(self, settings: Settings, keys: Keys, upstream_host: bytes) -> None:
         self._settings = settings
+        self._keys = keys
         self._upstream_host = upstream_host
-        self._own_authorization = own_authorization(settings)
-
-    @property
-    def has_own_key(self) -> bool:
-        """Is a key of ours sent in the place of the clients'?"""
-        return self._own_authorization is not None
-
-    def without_own_key(self, body: bytes) -> bytes:
-        """An error's text without our key, should the upstream quote it: clients never see it."""
-        if self._own_authorization is None:
-            return body
-        return body.replace(self._own_authorization.removeprefix(b"Bearer "), b"****")
 
     async def read(self, scope: Scope, receive: Receive) -> bytes | Refusal:
         """The whole body, or why not. Raises HungUpError."""
         return await read_content(receive, scope["headers"], max_bytes=self._settings.max_body_bytes)
 
-    def understand(self, exchange: Exchange, scope: Scope, content: bytes) -> Call | Refusal:
+    def understand(
+        self, exchange: Exchange, scope: Scope, content: bytes, client: KnownClient
+    ) -> Call | Refusal:
         """Who asks for what, how urgently, and what is to be sent."""
         headers: Headers = scope["headers"]
         try:
             body = self._body(scope, content)
         except BadBodyError as error:
             return Refusal(400, error.code, error.message)
-        client = scope.get("client")
-        exchange.caller = identify(headers, body, client[0] if client else "local")
+        address = scope.get("client")
+        nameless = client.name or (address[0] if address else "local")
+        exchange.caller = identify(headers, body, max_band=client.max_band, nameless=nameless)
         exchange.model, exchange.stream = body.model, body.stream
-        authorization = self._own_authorization or bearer(headers)
+        authorization = self._keys.authorization(headers)
         if authorization is None:
             return Refusal(401, "missing_key", "no API key: neither the sidecar nor the request has one")
         return Call(self._outgoing(scope, body, authorization), self._ask(exchange, headers))
@@ -106,9 +93,3 @@ class Reader:
             patience_seconds(headers, stream=exchange.stream),
         )
         return Ask(caller.band, caller.agent, caller.session, exchange.model, exchange.arrived_at + patience)
-
-
-def bearer(headers: Headers) -> bytes | None:
-    """The client's own key, as it sent it."""
-    scheme, _, key = (first(headers, b"authorization") or b"").partition(b" ")
-    return b"Bearer " + key.strip() if scheme.lower() == b"bearer" and key.strip() else None

@@ -21,10 +21,11 @@ class Caller:
     session: str
 
 
-def identify(headers: Headers, body: Body, client_host: str) -> Caller:
-    """A header that is present wins over the body; without either the session, key or address says it.
+def identify(headers: Headers, body: Body, *, max_band: Band, nameless: str) -> Caller:
+    """A header that is present wins over the body; without either the session, the key or `nameless` says it.
 
-    A priority that is none of the four words is `normal`: a typing error must not make anybody urgent.
+    A priority that is none of the four words is `normal`: a typing error must not make anybody urgent. None
+    is more urgent than `max_band`.
     """
     priority = _text(first(headers, b"x-priority"))
     session = _text(first(headers, b"x-session-affinity") or first(headers, b"session_id")) or ""
@@ -34,11 +35,10 @@ def identify(headers: Headers, body: Body, client_host: str) -> Caller:
         or body.user
         or session
         or _key_name(first(headers, b"authorization"))
-        or client_host
+        or nameless
     )
-    return Caller(
-        Band.parse(body.priority or "" if priority is None else priority), _short(agent), _short(session)
-    )
+    band = Band.parse(body.priority or "" if priority is None else priority)
+    return Caller(max(band, max_band), _short(agent), _short(session))
 
 
 def patience_seconds(headers: Headers, *, stream: bool) -> float:

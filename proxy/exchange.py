@@ -37,7 +37,10 @@ class Exchange:
     attempts: int = 0
     queue_seconds: float = 0.0
     """Spent before the upstream: waiting for slots, pauses between attempts."""
-    sent_at: float | None = None
+    sent_at: float = 0.0
+    """The last attempt."""
+    upstream_seconds: float = 0.0
+    """The last attempt, from sending it to its end."""
     from_cache: bool = False
     """It asks for the list of models, which is not for the limited lane."""
     prompt_tokens: int = 0
@@ -53,12 +56,14 @@ class Exchange:
 
     def outcome(self, status: int | None) -> Outcome:
         """By what the client has seen: `status`, None if nothing."""
-        if self.hung_up or status is None:
+        if self.hung_up:
             return Outcome.ABANDONED
+        if status is None:
+            return Outcome.ERROR
         if status == 429:
             return Outcome.RATE_LIMITED
         if self.broken_off:
             return Outcome.ERROR
         if self.upstream_answered:
             return Outcome.SUCCESS if status < 500 else Outcome.ERROR
-        return Outcome.ERROR if status in {502, 504} else Outcome.REJECTED
+        return Outcome.ERROR if status in {500, 502, 504} else Outcome.REJECTED

@@ -134,7 +134,9 @@ class Gate:
         assert waiter.decision is not None
         return waiter.decision
 
-    def learn(self, grant: Grant, meaning: Meaning, retry_after: float | None = None) -> None:
+    def learn(
+        self, grant: Grant, meaning: Meaning, retry_after: float | None = None, *, succeeded: bool = True
+    ) -> None:
         """What an attempt came to. `retry_after`: seconds, as the upstream said."""
         now = trio.current_time()
         match meaning:
@@ -150,7 +152,7 @@ class Gate:
             case Meaning.UNREACHABLE | Meaning.RESET | Meaning.SILENT | Meaning.GARBAGE:
                 self.probe_lost(grant)
             case _:
-                self._core.answered(grant.model, now, probe=grant.probe)
+                self._core.answered(grant.model, now, probe=grant.probe, served=succeeded)
         self._pump(now)
 
     def probe_lost(self, grant: Grant) -> None:

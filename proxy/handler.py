@@ -18,12 +18,13 @@ import trio
 
 from proxy.agents import AgentRow, Agents
 from proxy.attempt import Result, Stored, attempt
-from proxy.call import Call, Reader, bearer
+from proxy.call import Call, Reader
 from proxy.core.classify import Meaning, backoff_seconds, worth_another
 from proxy.exchange import Exchange
 from proxy.gate import Ask, Gate, Grant, TurnedAway
 from proxy.headers import first
 from proxy.incoming import HungUpError, hearing_hang_ups
+from proxy.keys import Keys
 from proxy.metrics import Metrics
 from proxy.models import ModelsCache, asks_for_models
 from proxy.refusals import DRAINING, Refusal, broken_off, no_answer, retry_headers, turned_away
@@ -49,6 +50,7 @@ class Handler:
         agents: Agents,
         metrics: Metrics,
         models: ModelsCache,
+        keys: Keys,
         lifecycle: Lifecycle,
         lot: Callable[[], float],
     ) -> None:
@@ -61,7 +63,8 @@ class Handler:
         self._models = models
         self._lifecycle = lifecycle
         self._lot = lot
-        self._reader = Reader(settings, upstream.host)
+        self._keys = keys
+        self._reader = Reader(settings, keys, upstream.host)
         self._live: set[Exchange] = set()
         self._idle = trio.Event()
 
@@ -72,10 +75,7 @@ class Handler:
         self._live.add(exchange)
         try:
             with exchange.scope:
-                if asks_for_models(scope["method"], scope["raw_path"]):
-                    await self._serve_models(exchange, relay, scope)
-                else:
-                    await self._serve(exchange, relay, scope, receive)
+                await self._serve(exchange, relay, scope, receive)
             if exchange.cut_off:
                 await self._end_early(exchange, relay)
         except HungUpError:
@@ -90,11 +90,16 @@ class Handler:
 
     async def _serve(self, exchange: Exchange, relay: Relay, scope: Scope, receive: Receive) -> None:
         """Read it, understand it, then answer it with an eye on its client. Raises HungUpError."""
-        content = DRAINING if self._lifecycle.draining else await self._reader.read(scope, receive)
-        if isinstance(content, Refusal):
+        client = DRAINING if self._lifecycle.draining else self._keys.client(scope["headers"])
+        content = client if isinstance(client, Refusal) else await self._reader.read(scope, receive)
+        if isinstance(content, Refusal) or isinstance(client, Refusal):
+            assert isinstance(content, Refusal)
             await relay.refuse(content, [_id_header(exchange)], unread=receive)
             return
-        call = self._reader.understand(exchange, scope, content)
+        if asks_for_models(scope["method"], scope["raw_path"]):
+            await self._list_models(exchange, relay, scope)
+            return
+        call = self._reader.understand(exchange, scope, content, client)
         if isinstance(call, Refusal):
             await relay.refuse(call, [_id_header(exchange)])
             return
@@ -108,20 +113,19 @@ class Handler:
                 exchange.scope.cancel()
 
         async with hearing_hang_ups(scope, receive, on_hang_up):
+            await trio.lowlevel.checkpoint_if_cancelled()  # it may have gone while its body was read
             await self._answer(call, exchange, relay, row)
 
-    async def _serve_models(self, exchange: Exchange, relay: Relay, scope: Scope) -> None:
+    async def _list_models(self, exchange: Exchange, relay: Relay, scope: Scope) -> None:
         """The list of models, or one of them, which costs no slot."""
         exchange.from_cache = True
         added = [_id_header(exchange)]
-        found: Stored | Refusal = DRAINING
-        if not self._lifecycle.draining:
-            found = await self._models.answer(scope["raw_path"], bearer(scope["headers"]))
+        found = await self._models.answer(scope["raw_path"], self._keys.authorization(scope["headers"]))
         if isinstance(found, Refusal):
             await relay.refuse(found, added)
         else:
             exchange.upstream_answered = True
-            await relay.pass_stored(found.status, found.headers, found.body, added)
+            await relay.pass_stored(self._keys.without_ours(found), added)
 
     async def _end_early(self, exchange: Exchange, relay: Relay) -> None:
         """The process ends: say so, as far as it can still be said."""
@@ -166,9 +170,7 @@ class Handler:
         exchange.upstream_answered = True
         row.last_answer_at = clock.wall()
         if isinstance(answer, Stored):
-            headers = self._stored_headers(answer, call.ask)
-            body = self._reader.without_own_key(answer.body)
-            await relay.pass_stored(answer.status, headers, body, added)
+            await relay.pass_stored(self._with_our_time(self._keys.without_ours(answer), call.ask), added)
         else:
             await self._pass_on(answer, added, exchange, relay, row)
 
@@ -185,6 +187,7 @@ class Handler:
             await relay.break_off(broken_off(silent=error.silent))
         finally:
             row.in_flight -= 1
+            exchange.upstream_seconds = trio.current_time() - exchange.sent_at
             exchange.prompt_tokens, exchange.completion_tokens = usage.tokens()
             row.prompt_tokens += exchange.prompt_tokens
             row.completion_tokens += exchange.completion_tokens
@@ -229,9 +232,10 @@ class Handler:
             raise
         finally:
             row.in_flight -= 1
+            exchange.upstream_seconds = trio.current_time() - exchange.sent_at
             grant.unsent()  # unless something was written
-        self._gate.learn(grant, result.meaning, result.retry_after)
-        if self._reader.has_own_key:
+        self._gate.learn(grant, result.meaning, result.retry_after, succeeded=result.succeeded)
+        if self._keys.own_authorization is not None:
             self._gate.note_key(result.meaning, succeeded=result.succeeded)
         if result.meaning in {Meaning.THROTTLED, Meaning.WORKERS_FULL}:
             row.throttled += 1
@@ -248,12 +252,13 @@ class Handler:
             del row.waiting_since[exchange.id]
             exchange.queue_seconds += trio.current_time() - since
 
-    def _stored_headers(self, answer: Stored, ask: Ask) -> Headers:
+    def _with_our_time(self, answer: Stored, ask: Ask) -> Stored:
         """A 429 that is passed on names our time to come back, not the upstream's (which names none)."""
         if answer.status != 429:
-            return answer.headers
+            return answer
         kept = [header for header in answer.headers if header[0] not in {b"retry-after", b"retry-after-ms"}]
-        return [*kept, *retry_headers(self._gate.expected_wait(ask.band, ask.model))]
+        ours = retry_headers(self._gate.expected_wait(ask.band, ask.model))
+        return Stored(answer.status, [*kept, *ours], answer.body)
 
 
 def _exchange(scope: Scope) -> Exchange:

@@ -12,7 +12,7 @@ import trio
 
 from proxy.headers import first
 from proxy.refusals import Refusal
-from shared.asgi import HANG_UP, Headers, Receive, Scope
+from shared.asgi import HANG_UP, HangUp, Headers, Receive, Scope
 
 BODY_SECONDS: Final = 30.0
 """For the whole body. Clients are on this machine or in this house; who takes longer holds memory."""
@@ -61,11 +61,11 @@ async def hearing_hang_ups(
             pass
         on_hang_up()
 
-    extensions = scope.get("extensions", {})
-    if HANG_UP in extensions:
-        extensions[HANG_UP] = on_hang_up
+    hang_up: HangUp | None = scope.get("extensions", {}).get(HANG_UP)
+    if hang_up is not None:
+        hang_up.listen(on_hang_up)
         yield
-        extensions[HANG_UP] = None
+        hang_up.listen(None)
     else:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch)

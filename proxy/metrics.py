@@ -127,8 +127,8 @@ class Metrics:
 
     def attempted(self, exchange: Exchange, result: Result) -> None:
         """An attempt is over, or its answer has begun."""
-        if exchange.sent_at is not None:
-            self._first_chunk.observe(trio.current_time() - exchange.sent_at)
+        if result.succeeded:
+            self._first_chunk.observe(exchange.upstream_seconds)
         if result.meaning not in {Meaning.ANSWERED, Meaning.KEY_REJECTED, Meaning.NO_CREDITS}:
             self._upstream_error(result.label)
 
@@ -155,14 +155,12 @@ class Metrics:
         self.tally.passthrough += exchange.from_cache
         self.tally.ratelimited += outcome is Outcome.RATE_LIMITED
         self._requests[band, outcome].inc()
-        self._queue[band].observe(exchange.queue_seconds)
-        upstream_seconds = 0.0
-        if exchange.sent_at is None:
-            if outcome is Outcome.ABANDONED:
-                self.saved("abandoned")
-        else:
-            upstream_seconds = now - exchange.sent_at
-            self._upstream.observe(upstream_seconds)
+        if exchange.attempts:
+            self._upstream.observe(exchange.upstream_seconds)
+        elif outcome is Outcome.ABANDONED:
+            self.saved("abandoned")
+        if exchange.attempts or exchange.queue_seconds:
+            self._queue[band].observe(exchange.queue_seconds)
         _log.info(
             "request_completed",
             request_id=exchange.id,
@@ -176,7 +174,7 @@ class Metrics:
             status=status,
             outcome=outcome.value,
             queue_ms=round(exchange.queue_seconds * 1000, 1),
-            upstream_ms=round(upstream_seconds * 1000, 1),
+            upstream_ms=round(exchange.upstream_seconds * 1000, 1),
             total_ms=round((now - exchange.arrived_at) * 1000, 1),
             attempts=exchange.attempts,
             bytes=sent_bytes,

@@ -15,13 +15,17 @@ import trio
 
 from proxy.attempt import Stored, attempt
 from proxy.core.band import Band
+from proxy.core.classify import Meaning
 from proxy.gate import Ask, Gate, Grant
 from proxy.metrics import Metrics
-from proxy.refusals import Refusal, no_answer, turned_away
-from proxy.upstream import Failure, Outgoing, Upstream
+from proxy.refusals import Refusal, broken_off, no_answer, turned_away
+from proxy.upstream import BrokenOffError, Failure, Outgoing, Upstream
 
 RETRY_SECONDS: Final = 5.0
 """After a failure the upstream is left alone for this long."""
+
+LONGEST_SECONDS: Final = 30.0
+"""For the whole list: those that ask meanwhile wait for this one answer."""
 
 MOST_BYTES: Final = 8 << 20
 
@@ -68,13 +72,11 @@ class ModelsCache:
         metrics: Metrics,
         *,
         ttl_seconds: float,
-        own_authorization: bytes | None,
     ) -> None:
         self._upstream = upstream
         self._gate = gate
         self._metrics = metrics
         self._ttl_seconds = ttl_seconds
-        self._own_authorization = own_authorization
         self._asking = trio.Lock()
         self._known: ModelList | Stored | Refusal | None = None
         self._fresh_until = float("-inf")
@@ -92,8 +94,7 @@ class ModelsCache:
         return Stored(200, _JSON, entry)
 
     async def get(self, authorization: bytes | None) -> ModelList | Stored | Refusal:
-        """The list, or why not. Only where the upstream shows it to nobody without a key is one sent: ours,
-        else the client's `authorization`."""
+        """The list, or why not. `authorization` is sent only where nobody is shown the list without one."""
         if (known := self._fresh()) is not None:
             self._metrics.saved("models_cache")
             return known
@@ -101,12 +102,14 @@ class ModelsCache:
             if (known := self._fresh()) is not None:
                 self._metrics.saved("single_flight")
                 return known
-            fetched = await self._fetch(self._own_authorization or authorization)
+            fetched = await self._fetch_in_time(authorization)
             if isinstance(fetched, ModelList):
                 self._keep(fetched, self._ttl_seconds)
                 return fetched
             told = self._known if isinstance(self._known, ModelList) else fetched  # better stale than none
-            if self._own_authorization or not authorization:  # a client's key says nothing of another's
+            if not (
+                isinstance(told, Stored) and told.status in {401, 403}
+            ):  # one key says nothing of another
                 self._keep(told, RETRY_SECONDS)
             return told
 
@@ -116,6 +119,11 @@ class ModelsCache:
 
     def _fresh(self) -> ModelList | Stored | Refusal | None:
         return self._known if trio.current_time() < self._fresh_until else None
+
+    async def _fetch_in_time(self, authorization: bytes | None) -> ModelList | Stored | Refusal:
+        with trio.move_on_after(LONGEST_SECONDS):
+            return await self._fetch(authorization)
+        return no_answer(Failure(Meaning.SILENT, "the list of models"))
 
     async def _fetch(self, authorization: bytes | None) -> ModelList | Stored | Refusal:
         result = await attempt(self._upstream, self.question(None), _nothing)
@@ -128,7 +136,7 @@ class ModelsCache:
                 result = await attempt(self._upstream, self.question(authorization), grant.written)
             finally:
                 grant.unsent()  # unless something was written
-            self._gate.learn(grant, result.meaning, result.retry_after)
+            self._gate.learn(grant, result.meaning, result.retry_after, succeeded=result.succeeded)
         match result.answer:
             case Failure():
                 return no_answer(result.answer)
@@ -137,6 +145,8 @@ class ModelsCache:
             case answer:
                 try:
                     return _parse(await answer.read(MOST_BYTES))
+                except BrokenOffError as error:
+                    return broken_off(silent=error.silent)
                 finally:
                     await answer.aclose()
 

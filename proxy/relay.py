@@ -9,6 +9,7 @@ from typing import Final
 
 import trio
 
+from proxy.attempt import Stored
 from proxy.headers import first, to_client
 from proxy.refusals import Refusal
 from proxy.upstream import Answer
@@ -51,11 +52,12 @@ class Relay:
         if not self.ended:
             await self._body(b"", last=True)
 
-    async def pass_stored(self, status: int, headers: Headers, body: bytes, added: Headers) -> None:
+    async def pass_stored(self, answer: Stored, added: Headers) -> None:
         """An answer that was read to its end before it was known that it would be relayed."""
-        kept = [header for header in to_client(headers) if header[0] != b"content-length"]
-        await self._start(status, [*kept, (b"content-length", b"%d" % len(body)), *added])
-        await self._body(body, last=True)
+        kept = [header for header in to_client(answer.headers) if header[0] != b"content-length"]
+        length = (b"content-length", b"%d" % len(answer.body))
+        await self._start(answer.status, [*kept, length, *added])
+        await self._body(answer.body, last=True)
 
     async def refuse(self, refusal: Refusal, added: Headers, *, unread: Receive | None = None) -> None:
         """An error of ours. Only before anything was sent; `unread` where more of the body may come."""

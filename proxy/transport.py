@@ -12,6 +12,7 @@ from typing import Final
 
 import httpcore
 import httpx
+import trio
 
 from proxy.network import Wire, connect
 
@@ -38,11 +39,26 @@ class StackTransport(httpx.AsyncBaseTransport):
         Two extensions are ours: `target`, the request target byte for byte (httpx's own URL would quote some
         characters anew), and `departure`, whom to tell when the request leaves.
         """
-        timeouts = request.extensions["timeout"]
-        line = await self._reusable() or await self._connect(timeouts["connect"])
+        line = await self._reusable() or await self._connect(request.extensions["timeout"]["connect"])
         line.wire.departure = request.extensions["departure"]
+        try:
+            response = await self._send(line, request)
+        except BaseException:
+            # httpcore has closed it, unless it was cancelled before it began.
+            if not line.connection.is_closed():
+                with trio.CancelScope(shield=True):
+                    await line.connection.aclose()
+            raise
+        return httpx.Response(
+            response.status,
+            headers=response.headers,
+            stream=_Stream(self, line, response),
+            extensions=response.extensions,
+        )
+
+    async def _send(self, line: "_Line", request: httpx.Request) -> httpcore.Response:
         assert isinstance(request.stream, httpx.AsyncByteStream)
-        response = await line.connection.handle_async_request(
+        return await line.connection.handle_async_request(
             httpcore.Request(
                 method=request.method.encode("ascii"),
                 url=httpcore.URL(
@@ -53,14 +69,8 @@ class StackTransport(httpx.AsyncBaseTransport):
                 ),
                 headers=request.headers.raw,
                 content=request.stream,
-                extensions={"timeout": timeouts},
+                extensions={"timeout": request.extensions["timeout"]},
             )
-        )
-        return httpx.Response(
-            response.status,
-            headers=response.headers,
-            stream=_Stream(self, line, response),
-            extensions=response.extensions,
         )
 
     async def aclose(self) -> None:

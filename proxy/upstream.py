@@ -103,13 +103,12 @@ class Answer:
         raise BrokenOffError("silence", silent=True)
 
     async def read(self, most: int = LONGEST_ERROR_BODY) -> bytes:
-        """The body, at most about `most` bytes of it; what can be had if it breaks off."""
+        """The body, at most about `most` bytes of it. Raises BrokenOffError."""
         body = bytearray()
-        with suppress(BrokenOffError):
-            async for chunk in self:
-                body += chunk
-                if len(body) > most:
-                    break
+        async for chunk in self:
+            body += chunk
+            if len(body) > most:
+                break
         return bytes(body)
 
     async def aclose(self) -> None:
@@ -172,6 +171,7 @@ class Upstream:
         try:
             response = await self._transport.handle_async_request(request)
             on_written()  # an answer that came before the whole request was read counts, too
+            self._note(up=True)
             answer = Answer(response, self._silence_seconds)
             await answer.begin()
         except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
@@ -196,12 +196,12 @@ class Upstream:
         """Can the upstream be reached? Any answer within the last seconds will do; else `probe` asks."""
         async with self._checking:
             if trio.current_time() - self._seen_at > CHECK_REUSE_SECONDS:
-                with trio.move_on_after(CHECK_SECONDS) as bound:
+                asked_at = trio.current_time()
+                with trio.move_on_after(CHECK_SECONDS):
                     answer = await self.send(probe, lambda: None)
                     if isinstance(answer, Answer):
-                        await answer.read()
                         await answer.aclose()
-                if bound.cancelled_caught:
+                if self._seen_at < asked_at:
                     self._note(up=False)
             return self.is_up
 

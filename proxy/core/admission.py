@@ -94,9 +94,13 @@ class Admission:
         """Not one byte of the slot's request has left."""
         self._budget.window.unsent(slot)
 
-    def answered(self, model: str, now: float, *, probe: bool) -> None:
-        """The upstream answered anything but "too many"."""
-        self.retreat.answered(model, now, throttled=False)
+    def answered(self, model: str, now: float, *, probe: bool, served: bool = True) -> None:
+        """The upstream answered anything but "too many"; `served` if it did what was asked.
+
+        An error is refused by other parts of the upstream than those that count: it is no word on the rate.
+        """
+        if served:
+            self.retreat.answered(model, now, throttled=False)
         if probe:
             self._unpause(model)
 
@@ -145,10 +149,12 @@ class Admission:
                 at = min(at, self._pressure.probe_at(model))
         return min(at, self._deadlines.next_at())
 
-    def expected_wait(self, band: Band, now: float, model: str = "") -> float:
+    def expected_wait(self, band: Band, now: float, model: str | None = None) -> float:
         """Seconds that a single request of one more agent would wait in that band; no promise."""
         wait = self._outlook.of_one_more(band, now, not_before=self._quiet_until)
-        return max(wait, self._pressure.until(model) - now) if self._pressure.is_paused(model) else wait
+        if model is not None and self._pressure.is_paused(model):
+            return max(wait, self._pressure.until(model) - now)
+        return wait
 
     def statistics(self, now: float) -> LaneStatistics:
         """A picture of the lane, true at `now`."""

@@ -155,9 +155,15 @@ class Settings(ProcessSettings):
         return rules.conflicts(self)
 
     @property
+    def own_key(self) -> SecretStr:
+        """The key that is sent to NVIDIA in the place of the clients'; empty: theirs are sent."""
+        named = (key.key for key in self.keys if key.enabled)
+        return self.upstream_api_key or next(named, SecretStr(""))
+
+    @property
     def has_own_key(self) -> bool:
         """Whether a key of ours is sent to NVIDIA, and never a client's."""
-        return bool(self.upstream_api_key) or any(key.enabled for key in self.keys)
+        return bool(self.own_key)
 
     @property
     def is_loopback(self) -> bool:

@@ -183,7 +183,7 @@ def test_a_cut_emoji_and_bad_utf8_in_what_nobody_reads_pass() -> None:
         (b'{"model":"m","stream":"yes"}', "invalid_request"),
         (b'{"model":"m","stream":1}', "invalid_request"),
         (b'{"model":"\\ud83d"}', "invalid_request"),
-        (b'{"model":"m\xff"}', "invalid_request"),
+        (b'{"model":"m\xff"}', "invalid_json"),
         (b'{"model":"m","user":"\\udc00"}', "invalid_request"),
         (b'{"model":"m","metadata":{"agent":"\\ud83d"}}', "invalid_request"),
         (b'{"model":"m","metadata":{"priority":"\xff"}}', "invalid_request"),

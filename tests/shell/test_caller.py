@@ -35,7 +35,7 @@ def test_the_header_wins_over_the_body_and_an_unknown_word_is_normal(
 ) -> None:
     headers = [] if header is None else [(b"x-priority", header)]
     asked = Body(b"", priority=in_body)
-    assert identify(headers, asked, "127.0.0.1").band is band
+    assert identify(headers, asked, max_band=Band.URGENT, nameless="127.0.0.1").band is band
 
 
 def test_an_agent_is_named_by_header_then_metadata_then_user_then_session_then_key_then_address() -> None:
@@ -46,24 +46,27 @@ def test_an_agent_is_named_by_header_then_metadata_then_user_then_session_then_k
         (b"x-agent-id", b"header"),
     ]
     names = body(agent="metadata", user="user")
-    assert identify(headers, names, "1.2.3.4").agent == "header"
-    assert identify(headers[:3], names, "1.2.3.4").agent == "metadata"
-    assert identify(headers[:3], body(user="user"), "1.2.3.4").agent == "user"
-    assert identify(headers[:3], body(), "1.2.3.4").agent == "s1"
-    assert identify(headers[:2], body(), "1.2.3.4").agent == "s2"
-    assert identify(headers[:1], body(), "1.2.3.4").agent.startswith("key-")
-    assert identify([], body(), "1.2.3.4").agent == "1.2.3.4"
+    assert identify(headers, names, max_band=Band.URGENT, nameless="1.2.3.4").agent == "header"
+    assert identify(headers[:3], names, max_band=Band.URGENT, nameless="1.2.3.4").agent == "metadata"
+    assert identify(headers[:3], body(user="user"), max_band=Band.URGENT, nameless="1.2.3.4").agent == "user"
+    assert identify(headers[:3], body(), max_band=Band.URGENT, nameless="1.2.3.4").agent == "s1"
+    assert identify(headers[:2], body(), max_band=Band.URGENT, nameless="1.2.3.4").agent == "s2"
+    assert identify(headers[:1], body(), max_band=Band.URGENT, nameless="1.2.3.4").agent.startswith("key-")
+    assert identify([], body(), max_band=Band.URGENT, nameless="1.2.3.4").agent == "1.2.3.4"
 
 
 def test_the_session_is_kept_beside_the_agents_name() -> None:
     headers = [(b"x-agent-id", b"crab"), (b"x-session-affinity", b"s1"), (b"session_id", b"s2")]
-    caller = identify(headers, body(), "")
+    caller = identify(headers, body(), max_band=Band.URGENT, nameless="")
     assert (caller.agent, caller.session) == ("crab", "s1")
 
 
 def test_a_key_is_told_apart_and_cannot_be_guessed_from_its_name() -> None:
     one, two = (
-        identify([(b"authorization", b"Bearer nvapi-" + key)], body(), "").agent for key in (b"1", b"2")
+        identify(
+            [(b"authorization", b"Bearer nvapi-" + key)], body(), max_band=Band.URGENT, nameless=""
+        ).agent
+        for key in (b"1", b"2")
     )
     assert one != two
     assert "nvapi" not in one
@@ -71,7 +74,12 @@ def test_a_key_is_told_apart_and_cannot_be_guessed_from_its_name() -> None:
 
 
 def test_long_names_are_cut_and_any_byte_can_be_shown() -> None:
-    caller = identify([(b"x-agent-id", b"\xff" * 9000), (b"session_id", b"s" * 9000)], body(), "")
+    caller = identify(
+        [(b"x-agent-id", b"\xff" * 9000), (b"session_id", b"s" * 9000)],
+        body(),
+        max_band=Band.URGENT,
+        nameless="",
+    )
     assert len(caller.agent) == len(caller.session) == LONGEST_NAME
     caller.agent.encode()
 
@@ -108,3 +116,9 @@ def test_the_shortest_patience_counts() -> None:
     ]
     assert patience_seconds(headers, stream=False) == 7
     assert patience_seconds(headers, stream=True) == 9
+
+
+def test_nobody_is_heard_as_more_urgent_than_it_may_be() -> None:
+    urgent = [(b"x-priority", b"urgent")]
+    assert identify(urgent, body(), max_band=Band.NORMAL, nameless="x").band is Band.NORMAL
+    assert identify([(b"x-priority", b"low")], body(), max_band=Band.NORMAL, nameless="x").band is Band.LOW

@@ -57,5 +57,5 @@ def test_a_client_that_hung_up_has_abandoned_it_whatever_it_saw(status: int | No
     assert outcome(status, hung_up=True) == "abandoned"
 
 
-def test_one_that_saw_nothing_at_all_counts_as_abandoned() -> None:
-    assert outcome(None) == "abandoned"
+def test_one_that_saw_nothing_and_did_not_leave_is_our_fault() -> None:
+    assert outcome(None) == "error"

@@ -26,12 +26,10 @@ def listed(*names: str, after: float = 0) -> Reply:
 class Cached:
     """A cache in front of a scripted upstream."""
 
-    def __init__(self, lane: Lane, *script: Reply | Meaning, own: bytes | None = None) -> None:
+    def __init__(self, lane: Lane, *script: Reply | Meaning) -> None:
         self.upstream = ScriptedUpstream(*script)
         self.metrics = Metrics()
-        self.cache = ModelsCache(
-            self.upstream, lane.gate, self.metrics, ttl_seconds=TTL, own_authorization=own
-        )
+        self.cache = ModelsCache(self.upstream, lane.gate, self.metrics, ttl_seconds=TTL)
 
     async def names(self, authorization: bytes | None = None) -> list[str]:
         known = await self.cache.get(authorization)
@@ -66,7 +64,7 @@ async def test_the_list_is_asked_for_once_in_its_time_to_live(
 
 async def test_it_costs_no_slot_and_no_key(autojump_clock: MockClock, lane: MakeLane) -> None:
     one = lane()
-    models = Cached(one, listed("a/b"), own=b"Bearer ours")
+    models = Cached(one, listed("a/b"))
     await models.names(b"Bearer theirs")
     assert models.keys == [None]
     assert one.stamps.told == []
@@ -138,12 +136,6 @@ async def test_an_upstream_that_insists_on_a_key_is_asked_again_with_it_through_
     assert await models.names(b"Bearer theirs") == ["a/b"]
     assert models.keys == [None, b"Bearer theirs"]
     assert [verb for verb, _ in one.stamps.told] == ["held", "written"]
-
-
-async def test_our_own_key_is_sent_and_not_a_clients(autojump_clock: MockClock, lane: MakeLane) -> None:
-    models = Cached(lane(), Reply(403, b"{}"), listed("a/b"), own=b"Bearer ours")
-    assert await models.names(b"Bearer theirs") == ["a/b"]
-    assert models.keys == [None, b"Bearer ours"]
 
 
 async def test_without_a_slot_in_time_there_is_no_second_question(
