@@ -1,4 +1,4 @@
-"""The awaitable face of one lane's engine, and the only reader of the clock on a request's way.
+"""The awaitable face of one lane's engine, and the one that tells it the time.
 
 Everything that happens is told to the core with the time at which it happened; then the core is asked what
 it decided, and whoever waited for a decision is woken. One task, `run`, does the same when nothing happens,
@@ -45,7 +45,7 @@ TurnedAway = NoSlotInTime | QueueFull | Dropped | Closed
 
 
 class Grant:
-    """A slot that one request may use. Its holder reports what became of it, once; `settle` is the net."""
+    """A slot that one request may use. Its holder reports what became of it; only the first report counts."""
 
     def __init__(self, gate: "Gate", admitted: Admitted) -> None:
         self._gate = gate

@@ -1,7 +1,7 @@
-"""The upstream: one attempt of one request, and what came of it. The only file that knows the HTTP client.
+"""The upstream: one attempt of one request, and what came of it.
 
 An attempt ends as an `Answer` (its first bytes are there, the rest follows) or as a `Failure`; both are
-values. The client's exceptions stop here.
+values. The HTTP client is known here, in ``transport`` and in ``network``; its exceptions stop here.
 
 The address is built from the configured base and a path that was matched exactly: a target that names another
 host, or climbs, must not carry our key there. Redirects are not followed, proxies in the environment are not

@@ -10,8 +10,8 @@ Three rules, and the latest of them decides:
    of those that come all at once in `(n + 1) * T`. The rule holds at every j; looking at 0, 1, 2, 4, 8 …
    keeps it cheap and in simulation was as good as looking at all.
 
-A strict reserve instead of rule 3 (some slots never given to others) idles a tenth of the budget; no
-reserve lets URGENT wait behind a full window. Both were simulated (docs/performance.md).
+A strict reserve in place of rule 3 (slots never given to others) would idle; no reserve lets URGENT wait
+behind a full window (`python -m bench.budget_simulation` prints the comparison).
 """
 
 from collections.abc import Iterable

@@ -68,7 +68,7 @@ class RateChange:
 
 
 class Retreat:
-    """The effective rate of one lane. Owner of its state: the lane's ``Admission``."""
+    """The effective rate of one lane. Told and judged by the lane's ``Admission``; others only look."""
 
     def __init__(self, rules: RetreatRules, base_rpm: float) -> None:
         self._rules = rules
