@@ -46,7 +46,8 @@ async def attempt(upstream: Upstream, outgoing: Outgoing, on_written: Callable[[
     answer = await upstream.send(outgoing, on_written)
     if isinstance(answer, Failure):
         return Result(answer.meaning, answer)
-    if answer.status < 200 or 300 <= answer.status < 400:  # an upgrade nobody asked for, or a redirect
+    by_status = classify(answer.status, b"")
+    if answer.status < 200 or by_status is Meaning.REDIRECT:  # below 200: an upgrade nobody asked for
         await answer.aclose()
         return Result(Meaning.REDIRECT, Failure(Meaning.REDIRECT, str(answer.status)))
     if answer.status < 300:
@@ -56,8 +57,7 @@ async def attempt(upstream: Upstream, outgoing: Outgoing, on_written: Callable[[
     except BrokenOffError as error:
         # Its status has said what it means; its text cannot be passed on as if it were whole.
         cut = Failure(Meaning.SILENT if error.silent else Meaning.RESET, f"{answer.status}, cut short")
-        meaning = classify(answer.status, b"")
-        return Result(cut.meaning if meaning is Meaning.ANSWERED else meaning, cut)
+        return Result(cut.meaning if by_status is Meaning.ANSWERED else by_status, cut)
     finally:
         await answer.aclose()
     stored = Stored(answer.status, answer.headers, body)
