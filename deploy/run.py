@@ -289,6 +289,8 @@ def _what_next(proxy: str, metrics: str, simulated: str, *, clients_key: bool) -
         if simulated
         else "Requests go to the real upstream and spend its budget."
     )
+    # The block depends on the settings that this sidecar runs with; others stand in the environment already.
+    in_front = f"SIDECAR_API_KEY={DUMMY_KEY} " if simulated else ""
     key = """ \\\n    -H "Authorization: Bearer $NVIDIA_API_KEY\"""" if clients_key else ""
     return f"""
 The sidecar serves on {proxy}
@@ -300,8 +302,9 @@ Try it:
 
 Budget    {proxy}/status
 Metrics   {metrics}/metrics
-OpenClaw  .venv/bin/nvidia-sidecar openclaw-config   (docs/openclaw.md says where it goes)
-Settings  .venv/bin/nvidia-sidecar check             (docs/settings.md explains them)
+OpenClaw  {in_front}.venv/bin/nvidia-sidecar openclaw-config
+          (docs/openclaw.md says where it goes)
+Settings  docs/settings.md
 Ctrl-C stops everything.
 """
 

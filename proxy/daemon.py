@@ -106,7 +106,8 @@ async def serve_until_stopped(
 
 async def _drain(seconds: float, patience: trio.CancelScope, parts: Parts) -> None:
     """Let what is under way finish, for as long as allowed; a second signal ends the patience."""
-    _log.info("sidecar_draining", seconds=seconds, waiting=repr(parts.gate))
+    waiting = sum(parts.gate.statistics().depth.values())
+    _log.info("sidecar_draining", seconds=seconds, waiting=waiting)
     last_resort(seconds + LAST_RESORT_SECONDS)
     with trio.move_on_after(seconds), patience:
         await parts.handler.idle()
