@@ -23,7 +23,7 @@ class _Part(BaseModel):
 
 
 class Retreat(_Part):
-    """How the pace gives way to 429s and comes back (contract, section 4). Shares are of answers."""
+    """How the pace gives way to 429s and comes back. Shares are of answers."""
 
     window_seconds: SomeSeconds = 60.0
     judge_seconds: SomeSeconds = 15.0

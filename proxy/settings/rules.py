@@ -1,4 +1,4 @@
-"""What is wrong between settings that are each right (contract, sections 2 and 7)."""
+"""What is wrong between settings that are each right."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING

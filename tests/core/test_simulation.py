@@ -1,4 +1,4 @@
-"""The contract of the budget (design: sidecar.md, section 4; figures: budget.md) as simulated claims."""
+"""The contract of the budget (docs/sidecar.md; figures: docs/performance.md) as simulated claims."""
 
 from collections import Counter
 from functools import cache
