@@ -7,6 +7,7 @@ a run must never turn green because a service quietly went missing.
 import os
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.integration import openclaw
 
 # Whether it is there, and what to do if not. A name that is not listed is a program on PATH.
 SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
+    "/proc": (Path("/proc/self/task").exists, "run it on Linux"),
     "openclaw": (openclaw.installed, "run .ci/run, or the npm lines in it"),
 }
 

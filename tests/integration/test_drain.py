@@ -71,6 +71,7 @@ async def test_what_is_not_done_when_the_drain_ends_is_told_so(tmp_path: Path) -
     assert simulator.stats().requests == 1
 
 
+@pytest.mark.needs("/proc")
 async def test_a_client_that_stopped_reading_cannot_hold_the_drain(tmp_path: Path) -> None:
     with trio.fail_after(30):
         async with (

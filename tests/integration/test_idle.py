@@ -16,7 +16,7 @@ SETTLING_SECONDS = 0.3
 QUIET_SECONDS = 1.5
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+@pytest.mark.needs("/proc")
 async def test_an_idle_sidecar_does_not_wake_once(tmp_path: Path) -> None:
     """After real traffic, with its connections still open. The time is the machine's, as /proc shows it."""
     with trio.fail_after(30):

@@ -19,6 +19,7 @@ GROWTH_KB = 3_000
 FAST = {"SIDECAR_RATE_RPM": "60000", "SIDECAR_BUCKET_CAPACITY": "1000", "SIDECAR_WINDOW_SECONDS": "1"}
 
 
+@pytest.mark.needs("/proc")
 async def test_memory_stays_flat(tmp_path: Path) -> None:
     """Of the first requests caches, connections and the allocator keep something; of the others nothing.
 

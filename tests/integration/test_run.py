@@ -19,7 +19,7 @@ from tests.integration.processes import Sidecar, start, stop, until
 
 pytestmark = pytest.mark.integration
 
-linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+linux = pytest.mark.needs("/proc")
 
 LAST_LINE = "Ctrl-C stops everything."
 SIMULATOR = "proxy.simulator"

@@ -17,6 +17,7 @@ SETTINGS = {"SIDECAR_API_KEY": OURS, "SIDECAR_MAX_RETRIES": "0", "SIDECAR_LOG_LE
 FAULTS = ("echo-key", "500", "401", "reset", "garbage", "bad-header", "302", "headers")
 
 
+@pytest.mark.needs("/proc")
 async def test_no_key_is_found_anywhere_after_all_that_can_go_wrong(tmp_path: Path) -> None:
     with trio.fail_after(30):
         async with (
