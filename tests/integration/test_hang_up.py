@@ -18,7 +18,7 @@ FAST = {"SIDECAR_RATE_RPM": "60000", "SIDECAR_BUCKET_CAPACITY": "1000"}
 
 
 async def test_of_five_hundred_that_wait_those_that_leave_never_reach_the_upstream(tmp_path: Path) -> None:
-    """A Retry-After holds all of them back until every second one has left."""
+    """A Retry-After holds all of them back until every second one has left (which takes about a second)."""
     with trio.fail_after(60):
         async with (
             open_simulator(Config(rpm=10_000, latency=0)) as simulator,
@@ -26,7 +26,7 @@ async def test_of_five_hundred_that_wait_those_that_leave_never_reach_the_upstre
             open_client(sidecar) as client,
             trio.open_nursery() as nursery,
         ):
-            simulator.script_fault("retry-after", count=1, value="3")
+            simulator.script_fault("retry-after", count=1, value="10")
             nursery.start_soon(client.ask, "throttled")
             await simulator.wait_for(lambda stats: stats.requests == 1)
             staying: list[trio.SocketStream] = []
