@@ -91,9 +91,11 @@ class Handler:
     async def _serve(self, exchange: Exchange, relay: Relay, scope: Scope, receive: Receive) -> None:
         """Read it, understand it, then answer it with an eye on its client. Raises HungUpError."""
         client = DRAINING if self._lifecycle.draining else self._keys.client(scope["headers"])
-        content = client if isinstance(client, Refusal) else await self._reader.read(scope, receive)
-        if isinstance(content, Refusal) or isinstance(client, Refusal):
-            assert isinstance(content, Refusal)
+        if isinstance(client, Refusal):
+            await relay.refuse(client, [_id_header(exchange)], unread=receive)
+            return
+        content = await self._reader.read(scope, receive)
+        if isinstance(content, Refusal):
             await relay.refuse(content, [_id_header(exchange)], unread=receive)
             return
         if asks_for_models(scope["method"], scope["raw_path"]):
