@@ -1,0 +1,62 @@
+"""Deciding: on a final output, or on high-risk tools."""
+
+from dataclasses import replace
+
+from scheduler.core.change import FRESH, Change, check_text, event, moved, over
+from scheduler.core.errors import Code, Refused
+from scheduler.core.halting import fail, unblock
+from scheduler.core.records import Attempt, Decision, Verdict
+from scheduler.core.states import Move, Status
+from scheduler.core.task import Approval, Task
+
+
+def decide(
+    task: Task, attempt: Attempt | None, verdict: Verdict, *, by: str, reason: str, now: float
+) -> Change:
+    """A person's word (or a reviewer's): on a final output, or on high-risk tools."""
+    check_text("reason", reason)
+    decision = Decision(task.id, by, now, verdict, reason)
+    if verdict is Verdict.APPROVE:
+        return _approve(task, by, now).also(decision)
+    if verdict is Verdict.REJECT:
+        why = reason or f"rejected by {by}"
+        return fail(task, attempt, reason=why, who=by, now=now).also(decision)
+    if verdict is Verdict.ACCEPT:
+        return accept(task, attempt, who=by, now=now).also(decision)
+    return rework(task, attempt, spends=False, who=by, now=now).also(decision)
+
+
+def _approve(task: Task, by: str, now: float) -> Change:
+    if task.approval is not Approval.REQUIRED or task.status is not Status.BLOCKED:
+        raise Refused(Code.ILLEGAL_TRANSITION, f"{task.id} does not wait for an approval")
+    if by == task.assignee:
+        raise Refused(Code.APPROVAL_REQUIRED, f"{by} is its assignee: somebody else has to approve")
+    granted = replace(task, approval=Approval.GRANTED)
+    return unblock(granted, who=by, now=now, what="approve")
+
+
+def accept(task: Task, attempt: Attempt | None, *, who: str, now: float) -> Change:
+    """Done."""
+    done = moved(task, Move.ACCEPT, now, **{**FRESH, "requeues": 0})
+    return Change(done, (event(task, done, who, "accept", now),), over(attempt, "ok", now))
+
+
+def rework(task: Task, attempt: Attempt | None, *, spends: bool, who: str, now: float) -> Change:
+    """Not good enough: back to the run that made it, if it lives, else to the next attempt.
+
+    `spends`: what the machine sends back costs an attempt, what a person sends back does not.
+    """
+    if attempt is not None and attempt.live and attempt.stop_because is None:
+        back = moved(task, Move.REWORK, now, progress_at=now, checked_at=None)
+        return Change(back, (event(task, back, who, "rework", now),), attempt)
+    left = task.max_attempts - task.attempt + (0 if spends else 1)
+    if left < 1:
+        return fail(task, attempt, reason=f"{task.attempt} attempts, and still not right", who=who, now=now)
+    later = moved(
+        task,
+        Move.REWORK_LATER,
+        now,
+        **{**FRESH, "attempt": task.max_attempts - left, "pending_since": now},
+    )
+    happened = event(task, later, who, "rework", now)
+    return Change(later, (happened,), over(attempt, "reworked", now))
