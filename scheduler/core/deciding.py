@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 from scheduler.core.change import FRESH, Change, check_text, event, moved, over
+from scheduler.core.endings import SCHEDULER
 from scheduler.core.errors import Code, Refused
-from scheduler.core.halting import fail, unblock
-from scheduler.core.records import Attempt, Decision, Verdict
+from scheduler.core.halting import block, fail, unblock
+from scheduler.core.records import Attempt, Comment, Decision, Verdict
 from scheduler.core.states import Move, Status
 from scheduler.core.task import Approval, Task
 
@@ -60,3 +61,26 @@ def rework(task: Task, attempt: Attempt | None, *, spends: bool, who: str, now: 
     )
     happened = event(task, later, who, "rework", now)
     return Change(later, (happened,), over(attempt, "reworked", now))
+
+
+def judge(
+    task: Task, attempt: Attempt | None, findings: tuple[str, ...], *, epoch: int, now: float
+) -> Change:
+    """What the checks of a final output lead to; `findings` empty: all passed.
+
+    The same findings a second time will not be better a third time: a person is asked.
+    """
+    if task.status is not Status.REVIEW or task.epoch != epoch:
+        raise Refused(Code.STALE_CLAIM, f"{task.id} has gone on since it was checked")
+    if not findings:
+        if task.review == "accept_nonempty":
+            return accept(task, attempt, who=SCHEDULER, now=now)
+        passed = replace(task, checked_at=now, updated_at=now, findings=())
+        return Change(passed, (event(task, passed, SCHEDULER, "checked", now),), attempt)
+    said = Comment(task.id, SCHEDULER, now, "The output was sent back:\n" + "\n".join(findings))
+    back = rework(replace(task, findings=findings), attempt, spends=True, who=SCHEDULER, now=now).also(said)
+    if findings != task.findings or back.task.status is Status.FAILED:
+        return back
+    question = f"twice the same: {findings[0]}. Is what it expects right, or is something missing?"
+    asked = block(back.task, back.attempt, reason=question, who=SCHEDULER, now=now)
+    return replace(asked, records=(*back.records, *asked.records))

@@ -10,6 +10,9 @@ from scheduler.core.records import Attempt
 from scheduler.core.states import Move, after
 from scheduler.core.task import Task
 
+SCHEDULER: Final = "scheduler"
+"""Who did it, in the events, where it was neither a person nor an agent."""
+
 BACKOFF_SECONDS: Final = (60.0, 300.0, 900.0)
 
 
@@ -58,7 +61,7 @@ def expire(task: Task, attempt: Attempt | None, *, now: float) -> Change:
     if not expired(task, now):
         raise Refused(Code.ILLEGAL_TRANSITION, f"the lease on {task.id} has not ended")
     if task.attempt >= task.max_attempts:
-        return give_up(task, attempt, Move.EXPIRE, why="the lease ended", who="scheduler", now=now)
+        return give_up(task, attempt, Move.EXPIRE, why="the lease ended", who=SCHEDULER, now=now)
     free = moved(task, Move.EXPIRE, now, **{**FRESH, "pending_since": now})
-    happened = event(task, free, "scheduler", "expire", now, claimant=task.claimant)
+    happened = event(task, free, SCHEDULER, "expire", now, claimant=task.claimant)
     return Change(free, (happened,), over(attempt, "expired", now))

@@ -13,8 +13,8 @@ from typing import Final
 
 MAX_ARGUMENT: Final = 1000
 """Characters. What needs a longer regular expression is better said by a command."""
-MAX_FILE_NAME_BYTES: Final = 255
-"""What file systems take."""
+MAX_FILE_NAME_BYTES: Final = 200
+"""File systems take 255; the rest is for what the board appends."""
 
 
 class Kind(StrEnum):
@@ -45,38 +45,38 @@ class Check:
         return f"{self.kind}:{self.argument}" if self.kind in _ARGUMENTS else self.kind.value
 
 
-def parse_check(entry: str) -> Check:
-    """Read one entry of `expects`. Raises ValueError, in words for whoever wrote it."""
+def parse(entry: str) -> Check:
+    """Read one entry of `expects`. Raises ValueError that says what is wrong, in words for its author."""
     word, colon, argument = entry.partition(":")
     if word not in Kind.__members__.values():
-        raise ValueError(f"{_shown(entry)} is no check; there are {_ALL}")
+        raise ValueError(f"no such check; there are {_ALL}")
     kind = Kind(word)
     if kind not in _ARGUMENTS:
         if colon:
-            raise ValueError(f"{_shown(entry)}: {kind} takes no argument")
+            raise ValueError(f"{kind} takes no argument")
         return Check(kind)
     name, fault = _ARGUMENTS[kind]
     if not argument:
-        raise ValueError(f"{_shown(entry)}: say {kind}:{name}")
+        raise ValueError(f"say {kind}:{name}")
     if len(argument) > MAX_ARGUMENT:
-        raise ValueError(f"{_shown(entry)}: more than {MAX_ARGUMENT} characters")
+        raise ValueError(f"more than {MAX_ARGUMENT} characters")
     if problem := fault(argument):
-        raise ValueError(f"{_shown(entry)}: {problem}")
+        raise ValueError(problem)
     return Check(kind, argument)
 
 
 def is_file_name(text: str) -> bool:
-    """Whether a file can be called so, in the directory one means and nowhere else."""
+    """Whether an output can be called so: a name in one directory, visible, and nowhere else."""
     return (
-        text not in {"", ".", ".."}
+        bool(text)
         and not _NOT_IN_NAMES.search(text)
         and len(text.encode("utf-8", "surrogatepass")) <= MAX_FILE_NAME_BYTES
     )
 
 
-# The directory separators of all systems, controls, line separators, halves of surrogate pairs; and blanks
-# at an end, which nobody sees.
-_NOT_IN_NAMES: Final = re.compile("[/\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|\\A\\s|\\s\\Z")
+# The directory separators of all systems, controls, line separators, halves of surrogate pairs; a dot at the
+# beginning (`..` is a way out, the others are hidden), and blanks at an end, which nobody sees.
+_NOT_IN_NAMES: Final = re.compile("[/\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|\\A[\\s.]|\\s\\Z")
 _COMMAND_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -111,7 +111,3 @@ _ARGUMENTS: Final[Mapping[Kind, tuple[str, Callable[[str], str | None]]]] = {
 """What the kinds that need one call their argument, and what can be wrong with it."""
 
 _ALL: Final = ", ".join(f"{kind}:{_ARGUMENTS[kind][0]}" if kind in _ARGUMENTS else kind for kind in Kind)
-
-
-def _shown(entry: str) -> str:
-    return repr(entry if len(entry) <= 80 else entry[:79] + "…")

@@ -1,0 +1,137 @@
+"""Which runs ended, which stand still, which have had enough turns.
+
+The rule: whoever is only waiting is not stuck, and what may still run is stopped before its task is let go.
+Two clocks run beside each other: a sign of life keeps a lease, only progress keeps a task from being suspect.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from scheduler.core.claims import expired
+from scheduler.core.commands import (
+    Command,
+    CountTurns,
+    EndRun,
+    Excuse,
+    Expire,
+    NeverStarted,
+    ProveStart,
+    StopRun,
+    Suspect,
+    Then,
+    TooManyTurns,
+    WarnTurns,
+)
+from scheduler.core.records import Attempt, Run
+from scheduler.core.rules import MASS, NEVER_STARTED_AFTER, TURNS_WARNING_SHARE, AgentRules, Rules
+from scheduler.core.sighting import ENDED, RunSeen, RunState
+from scheduler.core.snapshot import BoardSnapshot
+from scheduler.core.task import Task
+from scheduler.core.world import World
+
+_RETREAT = "retreat"
+
+
+def liveness(world: World, now: float) -> tuple[list[Command], tuple[str, ...]]:
+    """Commands, and an alarm where so many look dead that the fault is probably ours."""
+    board, sighting, rules = world.board, world.sighting, world.rules
+    slow = world.capacity.known and world.capacity.retreat_state == _RETREAT
+    tasks = {(task.id, task.epoch): task for task in board.held}
+    commands: list[Command] = []
+    deadly: list[Command] = []
+    for attempt in board.attempts:
+        if not attempt.live:
+            continue
+        task = tasks.get((attempt.task, attempt.epoch))
+        seen = sighting.runs.get(attempt.run_id) if sighting.up else None
+        known = list(_ended(attempt, seen, task, starts_are_slow=slow, now=now))
+        commands += known
+        if known or attempt.run is not Run.STARTED or seen is None or seen.state is not RunState.RUNNING:
+            continue  # what is over, or in doubt, has no time-outs
+        if task is None or not task.held:
+            if now - (attempt.started_at or attempt.claimed_at) >= rules.run_timeout:
+                commands.append(StopRun(attempt, Then.NOTHING, "it outlived its task"))
+            continue
+        mine = rules.of(attempt.agent)
+        commands += _turns(task, attempt, seen, mine)
+        for each in _stalled(
+            task, attempt, mine, rules, waiting=attempt.agent in world.waiting_agents, now=now
+        ):
+            (deadly if isinstance(each, StopRun) else commands).append(each)
+    deadly += [Expire(task.id, task.epoch) for task in board.held if expired(task, now)]
+    commands += _by_hand(board, rules, now)
+    held = sum(1 for task in board.held if task.held)
+    if len(deadly) >= MASS and 2 * len(deadly) > held:
+        return commands, (
+            f"{len(deadly)} of {held} claims look dead at once: nothing is stopped, look at the clock, "
+            "the gateway and the sidecar first",
+        )
+    return [*commands, *deadly], ()
+
+
+def _ended(
+    attempt: Attempt, seen: RunSeen | None, task: Task | None, *, starts_are_slow: bool, now: float
+) -> Iterator[Command]:
+    """What the gateway knows for certain of a run; nothing where it does not."""
+    if seen is None or seen.state is RunState.UNKNOWN:
+        return
+    if attempt.run is Run.INTENDED:
+        if seen.state is not RunState.ABSENT:
+            yield ProveStart(attempt)
+        elif task is None or not task.held:
+            yield EndRun(attempt, seen)  # nobody wants it any more, and it never began
+        elif now - attempt.claimed_at >= NEVER_STARTED_AFTER and not starts_are_slow:
+            yield NeverStarted(attempt)
+    elif seen.state in ENDED or seen.state is RunState.ABSENT:
+        yield EndRun(attempt, seen)
+    elif attempt.stop_because is not None:
+        yield StopRun(attempt, Then.NOTHING, attempt.stop_because)
+
+
+def _turns(task: Task, attempt: Attempt, seen: RunSeen, rules: AgentRules) -> Iterator[Command]:
+    if seen.turns is not None and seen.turns > task.turns:
+        yield CountTurns(task.id, task.epoch, seen.turns)
+        return
+    limit = task.max_turns or rules.max_turns
+    if task.turns >= limit:
+        yield StopRun(attempt, Then.BLOCK, f"{task.turns} of {limit} turns", rules.notify)
+    elif task.turns >= TURNS_WARNING_SHARE * limit and not task.turns_warned:
+        yield WarnTurns(task.id, task.epoch, task.turns, limit, rules.notify)
+
+
+def _stalled(
+    task: Task, attempt: Attempt, mine: AgentRules, run_timeout: float, *, waiting: bool, now: float
+) -> Iterator[Command]:
+    started = attempt.started_at or attempt.claimed_at
+    last = max(task.progress_at or started, task.excused_at or started, started)
+    if waiting:
+        if task.excused_at is None or task.excused_at < now:
+            # From the last time that it was looked at: what lies before has been counted, one way or another.
+            yield Excuse(task.id, task.epoch, max(0.0, now - last))
+        return
+    age = now - started - attempt.excused_seconds
+    still = now - last
+    if age >= run_timeout:
+        yield StopRun(attempt, Then.RECOVER, f"its run took longer than {run_timeout:.0f} s", mine.notify)
+    elif still >= mine.recover_after:
+        yield StopRun(attempt, Then.RECOVER, f"no progress for {still / 60:.0f} min", mine.notify)
+    elif still >= mine.suspect_after and task.suspect_at is None:
+        yield Suspect(task.id, task.epoch, still, mine.notify)
+
+
+def _by_hand(board: BoardSnapshot, rules: Rules, now: float) -> Iterator[Command]:
+    """Claims without a run: there is nothing to stop, and their lease is what ends them."""
+    without_run: Mapping[tuple[str, int], Attempt] = {
+        (attempt.task, attempt.epoch): attempt for attempt in board.attempts if attempt.run is Run.NONE
+    }
+    for task in board.held:
+        if not task.held or (task.id, task.epoch) not in without_run or expired(task, now):
+            continue
+        mine = rules.of(task.claimant)
+        limit = task.max_turns or mine.max_turns
+        if task.turns >= limit:
+            yield TooManyTurns(task.id, task.epoch, f"{task.turns} of {limit} turns", mine.notify)
+        elif task.turns >= TURNS_WARNING_SHARE * limit and not task.turns_warned:
+            yield WarnTurns(task.id, task.epoch, task.turns, limit, mine.notify)
+        still = now - (task.progress_at or now)
+        if task.waiting_for is None and still >= mine.suspect_after and task.suspect_at is None:
+            yield Suspect(task.id, task.epoch, still, mine.notify)
