@@ -12,9 +12,16 @@ from scheduler.core.task import Approval, Task
 
 
 def decide(
-    task: Task, attempt: Attempt | None, verdict: Verdict, *, by: str, reason: str, now: float
+    task: Task,
+    attempt: Attempt | None,
+    verdict: Verdict,
+    *,
+    by: str,
+    reason: str,
+    spends: bool = False,
+    now: float,
 ) -> Change:
-    """A person's word (or a reviewer's): on a final output, or on high-risk tools."""
+    """A person's word (or a reviewer's): on a final output, or on high-risk tools. `spends`: see `rework`."""
     check_text("reason", reason)
     decision = Decision(task.id, by, now, verdict, reason)
     if verdict is Verdict.APPROVE:
@@ -24,7 +31,9 @@ def decide(
         return fail(task, attempt, reason=why, who=by, now=now).also(decision)
     if verdict is Verdict.ACCEPT:
         return accept(task, attempt, who=by, now=now).also(decision)
-    return rework(task, attempt, spends=False, who=by, now=now).also(decision)
+    change = rework(task, attempt, spends=spends, who=by, now=now).also(decision)
+    # Whoever does it next reads the thread, not the decisions.
+    return change.also(Comment(task.id, by, now, reason)) if reason else change
 
 
 def _approve(task: Task, by: str, now: float) -> Change:
@@ -45,7 +54,7 @@ def accept(task: Task, attempt: Attempt | None, *, who: str, now: float) -> Chan
 def rework(task: Task, attempt: Attempt | None, *, spends: bool, who: str, now: float) -> Change:
     """Not good enough: back to the run that made it, if it lives, else to the next attempt.
 
-    `spends`: what the machine sends back costs an attempt, what a person sends back does not.
+    `spends`: what a machine or an agent sends back costs an attempt, what a person sends back does not.
     """
     if attempt is not None and attempt.live and attempt.stop_because is None:
         back = moved(task, Move.REWORK, now, progress_at=now, checked_at=None)

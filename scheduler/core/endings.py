@@ -6,6 +6,7 @@ from scheduler.core.change import FRESH, Change, event, moved, over
 from scheduler.core.claims import expired
 from scheduler.core.errors import Code, Refused
 from scheduler.core.halting import fail
+from scheduler.core.notices import CREATOR, notices
 from scheduler.core.records import Attempt
 from scheduler.core.states import Move, after
 from scheduler.core.task import Task
@@ -26,7 +27,8 @@ def give_up(task: Task, attempt: Attempt | None, move: Move, *, why: str, who: s
     if task.attempt >= task.max_attempts:
         after(task.status, move)
         reason = f"{task.attempt} of {task.max_attempts} attempts, the last: {why}"
-        return fail(task, attempt, reason=reason, who=who, now=now)
+        told = notices(task, (CREATOR,), "failed", f"failed: {reason}", now)
+        return fail(task, attempt, reason=reason, who=who, now=now).also(*told)
     back = moved(
         task,
         move,

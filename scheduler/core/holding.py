@@ -166,3 +166,11 @@ def release(task: Task, attempt: Attempt | None, *, reason: str, who: str, now: 
     )
     happened = event(task, released, who, "release", now, reason=reason)
     return Change(released, (happened,), over(attempt, "released", now))
+
+
+def rekey(task: Task, attempt: Attempt | None, claim_hash: str, *, epoch: int, now: float) -> Change:
+    """A new secret for the same claim: whoever drew the old one ended before it could hand it on."""
+    if not task.held or task.epoch != epoch:
+        raise Refused(Code.STALE_CLAIM, f"the claim on {task.id} is over")
+    keyed = replace(task, claim_hash=claim_hash, updated_at=now)
+    return Change(keyed, (event(task, keyed, "scheduler", "rekey", now, epoch=epoch),), attempt)

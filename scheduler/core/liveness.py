@@ -22,7 +22,14 @@ from scheduler.core.commands import (
     WarnTurns,
 )
 from scheduler.core.records import Attempt, Run
-from scheduler.core.rules import MASS, NEVER_STARTED_AFTER, TURNS_WARNING_SHARE, AgentRules, Rules
+from scheduler.core.rules import (
+    EXCUSED_AT_ONCE,
+    MASS,
+    NEVER_STARTED_AFTER,
+    TURNS_WARNING_SHARE,
+    AgentRules,
+    Rules,
+)
 from scheduler.core.sighting import ENDED, RunSeen, RunState
 from scheduler.core.snapshot import BoardSnapshot
 from scheduler.core.task import Task
@@ -43,7 +50,7 @@ def liveness(world: World, now: float) -> tuple[list[Command], tuple[str, ...]]:
             continue
         task = tasks.get((attempt.task, attempt.epoch))
         seen = sighting.runs.get(attempt.run_id) if sighting.up else None
-        known = list(_ended(attempt, seen, task, starts_are_slow=slow, now=now))
+        known = list(_ended(attempt, seen, task, looked_at=sighting.at, starts_are_slow=slow, now=now))
         commands += known
         if known or attempt.run is not Run.STARTED or seen is None or seen.state is not RunState.RUNNING:
             continue  # what is over, or in doubt, has no time-outs
@@ -53,9 +60,8 @@ def liveness(world: World, now: float) -> tuple[list[Command], tuple[str, ...]]:
             continue
         mine = rules.of(attempt.agent)
         commands += _turns(task, attempt, seen, mine)
-        for each in _stalled(
-            task, attempt, mine, rules, waiting=attempt.agent in world.waiting_agents, now=now
-        ):
+        waiting = task.waiting_for is not None or attempt.agent in world.waiting_agents
+        for each in _stalled(task, attempt, mine, rules.run_timeout, waiting=waiting, now=now):
             (deadly if isinstance(each, StopRun) else commands).append(each)
     deadly += [Expire(task.id, task.epoch) for task in board.held if expired(task, now)]
     commands += _by_hand(board, rules, now)
@@ -69,11 +75,19 @@ def liveness(world: World, now: float) -> tuple[list[Command], tuple[str, ...]]:
 
 
 def _ended(
-    attempt: Attempt, seen: RunSeen | None, task: Task | None, *, starts_are_slow: bool, now: float
+    attempt: Attempt,
+    seen: RunSeen | None,
+    task: Task | None,
+    *,
+    looked_at: float,
+    starts_are_slow: bool,
+    now: float,
 ) -> Iterator[Command]:
     """What the gateway knows for certain of a run; nothing where it does not."""
     if seen is None or seen.state is RunState.UNKNOWN:
         return
+    if attempt.started_at is not None and attempt.started_at >= looked_at:
+        return  # begun since: that it was absent then says nothing
     if attempt.run is Run.INTENDED:
         if seen.state is not RunState.ABSENT:
             yield ProveStart(attempt)
@@ -105,8 +119,7 @@ def _stalled(
     last = max(task.progress_at or started, task.excused_at or started, started)
     if waiting:
         if task.excused_at is None or task.excused_at < now:
-            # From the last time that it was looked at: what lies before has been counted, one way or another.
-            yield Excuse(task.id, task.epoch, max(0.0, now - last))
+            yield Excuse(task.id, task.epoch, min(max(0.0, now - last), EXCUSED_AT_ONCE))
         return
     age = now - started - attempt.excused_seconds
     still = now - last

@@ -12,6 +12,8 @@ NEVER_STARTED_AFTER: Final = 120.0
 TALKING_FOR: Final = 600.0
 """After the last word in a session of the agent's own: a person may be about to answer."""
 TURNS_WARNING_SHARE: Final = 0.8
+EXCUSED_AT_ONCE: Final = 60.0
+"""Of a run's age, each time it is seen waiting: what lies further back than a tick, nobody has seen."""
 TYPICAL_RUN: Final = 600.0
 """How long a run takes, for an agent that has not ended one yet."""
 FORESEEN: Final = 50

@@ -53,6 +53,8 @@ class Sighting:
 
     up: bool
     error: str = ""
+    at: float = 0.0
+    """when the look began, in Unix seconds: of what began later it says nothing"""
     runs: Mapping[str, RunSeen] = field(default_factory=dict)
     """by run id"""
     busy_agents: Mapping[str, float] = field(default_factory=dict)

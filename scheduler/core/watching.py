@@ -11,7 +11,8 @@ from scheduler.core.commands import BlockDependant, Excuse, Suspect, TellDepende
 from scheduler.core.endings import SCHEDULER
 from scheduler.core.errors import Code, Refused
 from scheduler.core.halting import block, unblock
-from scheduler.core.records import Attempt, Comment, Notice
+from scheduler.core.notices import notices
+from scheduler.core.records import Attempt, Comment
 from scheduler.core.states import Status
 from scheduler.core.task import BlockedBy, Task
 
@@ -105,19 +106,6 @@ def tell_dependency(task: Task, attempt: Attempt | None, asked: TellDependency, 
             *notices(task, (asked.assignee,), f"dependency:{asked.dependency}", text, now),
         ),
         attempt,
-    )
-
-
-def notices(task: Task, to: tuple[str, ...], cause: str, text: str, now: float) -> tuple[Notice, ...]:
-    """One for each target; `creator` is the task's own. Once per cause, task and claim."""
-    return tuple(
-        Notice(
-            to=f"creator:{task.creator}" if each == "creator" else each,
-            cause=f"{task.id}.{task.epoch}:{cause}:{each}",
-            text=f"{task.id} {task.title}: {text}",
-            at=now,
-        )
-        for each in to
     )
 
 

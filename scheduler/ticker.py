@@ -1,0 +1,238 @@
+"""ONE TICK, top to bottom.
+
+1.  Look: the board, the runs in the gateway, the sidecar's budget and who waits for it.
+2.  Plan: pure; reconcile before dispatch.
+3.  Carry it out, look at the board again, plan again, until the plan has nothing left to say.
+4.  Hand what is intended to the starter, and tell what happened.
+
+Ticks stand on a grid that does not drift; a slow one is never doubled. Between them a tick comes early when
+the board has changed, and every few seconds while a run lives.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+import trio
+
+from scheduler.blackboard.board import Board
+from scheduler.blackboard.errors import BoardBroken, BoardError
+from scheduler.blackboard.store import Store
+from scheduler.core.capacity import Appetite, Capacity, waiting_agents
+from scheduler.core.commands import Command, Explain, Start
+from scheduler.core.plan import plan
+from scheduler.core.records import Notice, Run
+from scheduler.core.rules import Rules
+from scheduler.core.sighting import RunRef, Sighting
+from scheduler.core.snapshot import BoardSnapshot
+from scheduler.core.world import World
+from scheduler.execution import Done, Executor
+from scheduler.runs import Runner
+from scheduler.sidecar import Sidecar
+from scheduler.starter import Starter
+from shared import clock
+
+WHILE_RUNNING_SECONDS: Final = 15.0
+"""Between two looks while a run lives."""
+LOOK_AGAIN_SECONDS: Final = 10.0
+"""A younger look at the gateway is good enough for a tick that comes early: one costs a second of a core."""
+ROUNDS: Final = 20
+"""Of planning in one tick. Each settles what the one before has made possible; more is the next tick's."""
+ALARM_SECONDS: Final = 3600.0
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one tick came to."""
+
+    at: float
+    """Unix seconds"""
+    seconds: float
+    outcome: str
+    """`ok` or `failed`"""
+    error: str = ""
+    commands: Mapping[str, int] = field(default_factory=dict)
+    outdated: int = 0
+    started: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
+    alarms: tuple[str, ...] = ()
+    live: int = 0
+    """runs under way"""
+
+
+class Ticker:
+    """Owner of when the next tick is, and of what the last one saw."""
+
+    def __init__(
+        self,
+        board: Board,
+        runner: Runner,
+        sidecar: Sidecar,
+        starter: Starter,
+        executor: Executor,
+        rules: Callable[[], Rules],
+        *,
+        interval_seconds: float,
+        on_report: Callable[[Report], None],
+    ) -> None:
+        self._board, self._runner, self._sidecar = board, runner, sidecar
+        self._starter, self._executor, self._rules = starter, executor, rules
+        self._interval_seconds, self._on_report = interval_seconds, on_report
+        self._one_at_a_time = trio.Lock()
+        self._woken = trio.Event()
+        self._origin: float | None = None  # of the grid, in Trio's time
+        self.running = True
+        self.last: Report | None = None
+        self.sighting = Sighting(up=False, error="nobody has looked yet")
+        self.capacity = Capacity.unknown("nobody has asked yet")
+        self.appetite = Appetite()
+        self.calls_avoided = 0
+
+    # -- when -----------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until cancelled. The first tick is at once: what a crash left behind is settled before anything."""
+        self._origin = trio.current_time()
+        early = False
+        while True:
+            if self.running:
+                await self.tick(fresh=not early)
+            with trio.move_on_at(self._next_at()) as pause:
+                await self._woken.wait()
+            early = not pause.cancelled_caught
+            self._woken = trio.Event()
+
+    def wake(self) -> None:
+        """The board has changed: look soon, not at the next minute."""
+        self._woken.set()
+
+    def start(self) -> None:
+        """Tick again, beginning now."""
+        self.running = True
+        self.wake()
+
+    def stop(self) -> None:
+        """No further ticks; what runs goes on running."""
+        self.running = False
+
+    @property
+    def next_tick_at(self) -> float | None:
+        """Unix seconds; None: stopped."""
+        if not self.running:
+            return None
+        return clock.wall() + max(0.0, self._next_at() - trio.current_time())
+
+    def _next_at(self) -> float:
+        now, origin = trio.current_time(), self._origin or 0.0
+        grid = origin + (math.floor((now - origin) / self._interval_seconds) + 1) * self._interval_seconds
+        if self.running and self.last is not None and self.last.live:
+            return min(grid, now + WHILE_RUNNING_SECONDS)
+        return grid
+
+    # -- one tick -------------------------------------------------------------------------------------
+
+    async def tick(self, *, fresh: bool = True) -> Report:
+        """Run one now; if one is under way, after it. `fresh`: look at the gateway, however lately we did."""
+        async with self._one_at_a_time:
+            began, now = clock.monotonic(), clock.wall()
+            done, alarms, live, error = Done(), (), 0, ""
+            try:
+                alarms, live = await self._settle(now, done, fresh=fresh)
+            except BoardBroken:
+                raise
+            except BoardError as trouble:
+                error = str(trouble)
+            report = Report(
+                at=now,
+                seconds=clock.monotonic() - began,
+                outcome="failed" if error else "ok",
+                error=error,
+                commands=dict(done.counts),
+                outdated=done.outdated,
+                started=tuple(done.started),
+                ended=tuple(done.ended),
+                alarms=alarms,
+                live=live,
+            )
+            self._tell(report)
+            return report
+
+    async def _settle(self, now: float, done: Done, *, fresh: bool) -> tuple[tuple[str, ...], int]:
+        """Plan and act until there is nothing left to do at this `now`; alarms, and how many runs live."""
+        board = await self._board.read(Store.snapshot)
+        await self._look(board, now, fresh=fresh)
+        tried: set[Command] = set()
+        alarms: tuple[str, ...] = ()
+        for _ in range(ROUNDS):
+            planned = plan(self._world(board), now)
+            alarms = planned.alarms or alarms
+            # What could not be done a moment ago cannot be done now either.
+            commands = [each for each in planned.commands if each not in tried]
+            if not commands:
+                break
+            tried.update(commands)
+            await self._executor.carry_out(commands, done, now)
+            if all(isinstance(each, Explain) for each in commands):
+                break  # nothing that another plan could build on
+            board = await self._board.read(Store.snapshot)
+        if not any(isinstance(each, Start) for each in tried):
+            self.calls_avoided += 1
+        await self._alarm(alarms, now)
+        live = tuple(attempt for attempt in board.attempts if attempt.live)
+        self._starter.want(tuple(attempt for attempt in live if attempt.run is Run.INTENDED))
+        return alarms, len(live)
+
+    async def _look(self, board: BoardSnapshot, now: float, *, fresh: bool) -> None:
+        view = await self._sidecar.look()
+        self.capacity = view.capacity
+        self._waiting = frozenset(waiting_agents(view.activities))
+        live = [attempt for attempt in board.attempts if attempt.live]
+        self.appetite.observe(clock.monotonic(), view.activities, {attempt.agent for attempt in live})
+        if not fresh and now - self.sighting.at < LOOK_AGAIN_SECONDS:
+            return
+        refs = [RunRef(each.run_id, each.session_key, each.agent) for each in live]
+        if refs or board.waiting or board.unarchived:  # else there is nothing to ask the gateway for
+            self.sighting = await self._runner.look(refs)
+
+    def _world(self, board: BoardSnapshot) -> World:
+        agents = {waiting.assignee for waiting in board.waiting} | {each.agent for each in board.attempts}
+        return World(
+            board=board,
+            sighting=self.sighting,
+            capacity=self.capacity,
+            rules=self._rules(),
+            next_tick_at=self.next_tick_at or math.inf,
+            waiting_agents=self._waiting,
+            expected_rpm={agent: self.appetite.expected_rpm(agent) for agent in agents if agent},
+        )
+
+    async def _alarm(self, alarms: tuple[str, ...], now: float) -> None:
+        """Once an hour for the same trouble, however many ticks see it."""
+        hour = int(now // ALARM_SECONDS)
+        if self.capacity.known and self.capacity.blocked is not None:
+            alarms = (
+                *alarms,
+                f"The model API is blocked: {self.capacity.blocked.reason}. Nothing is started.",
+            )
+        if alarms:
+            _log.error("alarm", reasons=list(alarms))
+            told = [Notice("critical", f"alarm:{hour}:{text}", text, now, urgent=True) for text in alarms]
+            await self._board.write(Store.tell, told)
+
+    def _tell(self, report: Report) -> None:
+        self.last = report
+        self._on_report(report)
+        log = _log.warning if report.error else _log.info
+        log(
+            "tick_completed",
+            outcome=report.outcome,
+            seconds=round(report.seconds, 3),
+            commands=dict(report.commands),
+            outdated=report.outdated,
+            live=report.live,
+            **({"error": report.error} if report.error else {}),
+        )
