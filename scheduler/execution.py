@@ -58,11 +58,11 @@ class Executor:
 
     def __init__(
         self,
+        *,
         board: Board,
         runner: Runner,
         starter: Starter,
         tickets: Tickets,
-        *,
         commands: Mapping[str, tuple[str, ...]],
         state_dir: Path,
         note: Note,
@@ -85,7 +85,10 @@ class Executor:
         if explanations:
             await self._board.write(Store.explain, explanations)
 
-    async def _one(self, command: c.Command, done: Done, now: float) -> None:  # noqa: C901 - one arm a command
+    async def _one(self, command: c.Command, done: Done, now: float) -> None:
+        if (verb := watching.VERBS.get(type(command))) is not None:
+            await self._task(command.task, partial(verb, asked=command, now=now), now)
+            return
         match command:
             case c.Start(task, agent):
                 await self._claim(task, agent, done, now)
@@ -99,32 +102,12 @@ class Executor:
                     await self._attempt(attempt, partial(running.never_started, why=why, now=now), now)
             case c.StopRun():
                 await self._stop(command, done, now)
-            case c.Expire(task, _):
-                await self._task(task, partial(endings.expire, now=now), now)
-            case c.Excuse(task):
-                await self._task(task, partial(watching.excuse, asked=command, now=now), now)
-            case c.Suspect(task):
-                await self._task(task, partial(watching.suspect, asked=command, now=now), now)
-            case c.WarnTurns(task):
-                await self._task(task, partial(watching.warn_turns, asked=command, now=now), now)
-            case c.CountTurns(task, epoch, turns):
-                await self._task(task, partial(watching.count_turns, turns=turns, epoch=epoch, now=now), now)
-            case c.TooManyTurns(task):
-                await self._task(task, partial(watching.too_many_turns, asked=command, now=now), now)
             case c.CheckOutput(task, epoch):
                 await self._check(task, epoch, now)
-            case c.AskReviewer(task):
+            case c.AskReviewer():
                 await self._ask_reviewer(command, now)
             case c.ApplyReview():
                 await self._apply_review(command, now)
-            case c.BlockDependant(task):
-                await self._task(task, partial(watching.block_dependant, asked=command, now=now), now)
-            case c.FreeDependant(task):
-                await self._task(task, lambda it, _: watching.free_dependant(it, now=now), now)
-            case c.BecameClaimable(task):
-                await self._task(task, partial(watching.became_claimable, now=now), now)
-            case c.TellDependency(task):
-                await self._task(task, partial(watching.tell_dependency, asked=command, now=now), now)
             case c.ArchiveSession(attempt):
                 await self._archive(attempt, now)
 

@@ -69,13 +69,13 @@ class Ticker:
 
     def __init__(
         self,
+        *,
         board: Board,
         runner: Runner,
         sidecar: Sidecar,
         starter: Starter,
         executor: Executor,
         rules: Callable[[], Rules],
-        *,
         interval_seconds: float,
         on_report: Callable[[Report], None],
     ) -> None:
@@ -91,6 +91,7 @@ class Ticker:
         self.capacity = Capacity.unknown("nobody has asked yet")
         self.appetite = Appetite()
         self.calls_avoided = 0
+        self._waiting: frozenset[str] = frozenset()
 
     # -- when -----------------------------------------------------------------------------------------
 

@@ -4,10 +4,25 @@ Each verb first makes sure that the task still is what the plan saw: an outdated
 changes nothing.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Final
 
+from scheduler.core import endings
 from scheduler.core.change import Change, event
-from scheduler.core.commands import BlockDependant, Excuse, Suspect, TellDependency, TooManyTurns, WarnTurns
+from scheduler.core.commands import (
+    BecameClaimable,
+    BlockDependant,
+    Command,
+    CountTurns,
+    Excuse,
+    Expire,
+    FreeDependant,
+    Suspect,
+    TellDependency,
+    TooManyTurns,
+    WarnTurns,
+)
 from scheduler.core.endings import SCHEDULER
 from scheduler.core.errors import Code, Refused
 from scheduler.core.halting import block, unblock
@@ -56,11 +71,17 @@ def warn_turns(task: Task, attempt: Attempt | None, asked: WarnTurns, *, now: fl
     )
 
 
-def count_turns(task: Task, attempt: Attempt | None, turns: int, epoch: int, *, now: float) -> Change:
+def count_turns(task: Task, attempt: Attempt | None, asked: CountTurns, *, now: float) -> Change:
     """A further turn is progress, whoever counted it."""
-    _still(task, epoch)
-    counted = replace(task, turns=max(turns, task.turns), progress_at=now, suspect_at=None)
+    _still(task, asked.epoch)
+    counted = replace(task, turns=max(asked.turns, task.turns), progress_at=now, suspect_at=None)
     return Change(counted, (), attempt and replace(attempt, turns=counted.turns))
+
+
+def expire(task: Task, attempt: Attempt | None, asked: Expire, *, now: float) -> Change:
+    """The lease of a claim by hand has ended."""
+    _still(task, asked.epoch)
+    return endings.expire(task, attempt, now=now)
 
 
 def too_many_turns(task: Task, attempt: Attempt | None, asked: TooManyTurns, *, now: float) -> Change:
@@ -78,15 +99,17 @@ def block_dependant(task: Task, attempt: Attempt | None, asked: BlockDependant, 
     return block(task, attempt, reason=reason, who=SCHEDULER, now=now, by=BlockedBy.DEPENDENCY)
 
 
-def free_dependant(task: Task, *, now: float) -> Change:
+def free_dependant(task: Task, _: Attempt | None, asked: FreeDependant, *, now: float) -> Change:
     """What it depends on goes on, or is no longer one."""
+    del asked
     if task.blocked_by is not BlockedBy.DEPENDENCY:
         raise _outdated(task)
     return unblock(task, who=SCHEDULER, now=now)
 
 
-def became_claimable(task: Task, attempt: Attempt | None, *, now: float) -> Change:
+def became_claimable(task: Task, attempt: Attempt | None, asked: BecameClaimable, *, now: float) -> Change:
     """The last of its dependencies is done."""
+    del asked
     if task.status is not Status.PENDING or task.dependencies_met:
         raise _outdated(task)
     ready = replace(task, dependencies_met=True, updated_at=now)
@@ -116,3 +139,18 @@ def _still(task: Task, epoch: int) -> None:
 
 def _outdated(task: Task) -> Refused:
     return Refused(Code.STALE_CLAIM, f"{task.id} has gone on since it was looked at")
+
+
+VERBS: Final[Mapping[type[Command], Callable[..., Change]]] = {
+    BecameClaimable: became_claimable,
+    BlockDependant: block_dependant,
+    CountTurns: count_turns,
+    Excuse: excuse,
+    Expire: expire,
+    FreeDependant: free_dependant,
+    Suspect: suspect,
+    TellDependency: tell_dependency,
+    TooManyTurns: too_many_turns,
+    WarnTurns: warn_turns,
+}
+"""The commands that are nothing but a change of one task: each verb takes what was `asked`, and `now`."""
