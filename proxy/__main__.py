@@ -64,7 +64,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Validate the settings and print each with its source, secrets masked."""
-    from proxy import check as report  # noqa: PLC0415
+    from shared import check as report  # noqa: PLC0415
 
     settings = _load(config or context.obj)
     if as_json:

@@ -17,7 +17,7 @@ from pydantic_settings import SettingsConfigDict
 
 from proxy.settings import rules
 from proxy.settings.parts import Client, Clients, LaneKey, LaneKeys, Provider, Retreat
-from proxy.settings.surroundings import STATE_DIR_AT_HOME, look_around
+from proxy.settings.surroundings import look_around
 from proxy.settings.values import (
     Aliases,
     Model,
@@ -32,6 +32,7 @@ from proxy.settings.values import (
 )
 from shared.settings import Conflict, ProcessSettings, Setting, Surroundings
 from shared.settings.keys import Key
+from shared.settings.surroundings import STATE_DIR_AT_HOME
 from shared.settings.values import (
     Bytes,
     Count,

@@ -1,11 +1,12 @@
 """What a process declares about its settings: variables, meanings, words, rules."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import (
+    BaseModel,
     GetCoreSchemaHandler,
     PrivateAttr,
     ValidationError,
@@ -61,6 +62,13 @@ class Expect:
                 raise
             said = fault.get("ctx", {}).get("error", "")
             raise UnexpectedError(str(said) or self.words, secret=self.secret) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A note of an ``Annotated``: how the effective view shows what is no plain data, or secret in parts."""
+
+    text: Callable[[Any], str]
 
 
 class Origin(NamedTuple):
@@ -153,6 +161,11 @@ class ProcessSettings(BaseSettings):
     def warnings(self) -> tuple[str, ...]:
         """What was accepted but not as it was asked for; one line each, for the log."""
         return self._warnings
+
+
+def keys_of(kind: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields under the keys that people write: ``class`` is no name in Python, but one in YAML."""
+    return {info.alias or key: info for key, info in kind.model_fields.items()}
 
 
 def setting_of(info: FieldInfo) -> Setting | None:

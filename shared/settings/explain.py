@@ -6,7 +6,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from shared.settings.declare import Conflict, Expect, ProcessSettings, UnexpectedError, Where
+from shared.settings.declare import Conflict, Expect, ProcessSettings, UnexpectedError, Where, keys_of
 from shared.settings.mask import show
 from shared.settings.wording import unknown, wrong
 
@@ -22,9 +22,9 @@ _SHAPES = {
 }
 
 
-def explain(kind: type[ProcessSettings], fault: Mapping[str, Any], name: Name) -> str:
+def explain(kind: type[BaseModel], fault: Mapping[str, Any], name: Name) -> str:
     """One line for one finding of pydantic's."""
-    where = tuple(part for part in fault["loc"] if part != "[key]")
+    where = place_of(fault)
     last, value = str(where[-1]), fault["input"]
     if fault["type"] in {"extra_forbidden", "invalid_key"}:
         return unknown(name(where), last, value, {key: key for key in _fields_at(kind, where)})
@@ -36,6 +36,15 @@ def explain(kind: type[ProcessSettings], fault: Mapping[str, Any], name: Name) -
         return wrong(name(where), show(value, secret=error.secret), str(error))
     words = _SHAPES.get(fault["type"]) or str(error or "something else")
     return wrong(name(where), show(value, secret=True), words)
+
+
+def place_of(fault: Mapping[str, Any]) -> Where:
+    """The way to the value or the key that a finding of pydantic's is about.
+
+    Where the key of a mapping is wrong, pydantic appends a mark, which a file may also have for a key.
+    """
+    where: Where = fault["loc"]
+    return where[:-1] if where[-1] == "[key]" and fault["type"] != "extra_forbidden" else where
 
 
 def explain_conflict(conflict: Conflict, settings: ProcessSettings, name: Name) -> str:
@@ -51,8 +60,7 @@ def _fields_at(kind: type[BaseModel], where: Where) -> Mapping[str, FieldInfo]:
     inside: Any = kind
     for key in where[:-1]:
         if hasattr(inside, "model_fields"):
-            inside = inside.model_fields[key].annotation
+            inside = keys_of(inside)[str(key)].annotation
         else:  # dict[str, Part] or tuple[Part, ...]
             inside = next(arg for arg in reversed(get_args(inside)) if arg is not Ellipsis)
-    fields: Mapping[str, FieldInfo] = inside.model_fields
-    return fields
+    return keys_of(inside)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, SecretStr
 
-from shared.settings.declare import Expect, ProcessSettings, Source, variables
+from shared.settings.declare import Expect, ProcessSettings, Shown, Source, variables
 from shared.settings.mask import masked
 
 
@@ -21,8 +21,10 @@ class Effective(NamedTuple):
 def effective(settings: ProcessSettings) -> Iterator[Effective]:
     """Every setting in the order of its declaration."""
     names = variables(type(settings))
-    for key in type(settings).model_fields:
-        value = _plain(getattr(settings, key))
+    for key, info in type(settings).model_fields.items():
+        value = getattr(settings, key)
+        shown = next((note for note in info.metadata if isinstance(note, Shown)), None)
+        value = shown.text(value) if shown else _plain(value)
         yield Effective(key, names.get(key), value, settings.origin(key).source)
 
 

@@ -34,7 +34,7 @@ def _host(text: str) -> str:
         return name
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
     """A comma-separated variable or a YAML list; a comma too many is no item."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -83,8 +83,9 @@ Seconds = Annotated[Number, Field(ge=0, le=1e9), Expect("a number of seconds fro
 SomeSeconds = Annotated[Number, Field(gt=0, le=1e9), Expect("a number of seconds above 0, up to 1000000000")]
 Share = Annotated[Number, Field(ge=0, le=1), Expect("a share from 0 to 1")]
 Host = Annotated[str, AfterValidator(_host), Expect("a host name or an IP address, without a port")]
-Hosts = Annotated[tuple[Host, ...], BeforeValidator(_listed), Expect("a list of host names")]
+Hosts = Annotated[tuple[Host, ...], BeforeValidator(listed), Expect("a list of host names")]
 Directory = Annotated[Path, BeforeValidator(absolute_path), Expect("a directory")]
+File = Annotated[Path, BeforeValidator(absolute_path), Expect("a file")]
 Name = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),

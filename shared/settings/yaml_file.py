@@ -1,4 +1,4 @@
-"""What the settings file says: a value for each key, and the line on which it stands."""
+"""What a YAML file of settings says: a value for each key, and the line on which it stands."""
 
 import re
 from collections.abc import Iterator
@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from shared.settings.declare import ProcessSettings, Where, setting_of
+from shared.settings.declare import Where, setting_of
 from shared.settings.mask import readable, show
 from shared.settings.wording import unknown, written
 
@@ -35,13 +36,13 @@ class _BadFileError(Exception):
     """The file yields no mapping; the text follows its path in the problem line."""
 
 
-def read_file(kind: type[ProcessSettings], path: Path, named: str) -> Document:
+def read_file(kind: type[BaseModel], path: Path, named: str, what: str = "settings file") -> Document:
     """Never raises: what is wrong with the file is among its problems, under the name that led to it."""
     document = Document(path)
     try:
         data = _parse(document, path)
     except _BadFileError as error:
-        document.problems.append(f"{named}: settings file {readable(path)} {error}")
+        document.problems.append(f"{named}: {what} {readable(path)} {error}")
         document.broken = True
         return document
     fields = kind.model_fields
@@ -88,7 +89,7 @@ def _parse(document: Document, path: Path) -> dict[object, object]:
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise _BadFileError(f"holds {show(data, secret=True)}, expected a mapping of settings")
+        raise _BadFileError(f"holds {show(data, secret=True)}, expected a mapping")
     return data
 
 

@@ -1,9 +1,7 @@
 """The sidecar's settings against their contract, and the shipped examples and docs against the settings."""
 
-import ast
 import hashlib
 import re
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,8 @@ from pydantic import SecretStr
 from proxy.settings import Retreat, Settings
 from shared.errors import StartError
 from shared.settings import effective, load, variables
+from tests.edge.documents import ROOT, meanings, plain, shipped_env
 
-ROOT = Path(__file__).parents[2]
 CANARY = "nvapi-canary-0123456789-stays-inside"
 HOME = {"HOME": "/home/somebody"}
 DIGEST = hashlib.sha256(b"a client's key").hexdigest()
@@ -490,20 +488,8 @@ def test_junk_in_the_file_gives_settings_or_problems_never_a_traceback(
 # ------------------------------------------------------------------------ what is shipped beside the code
 
 
-def shipped_env() -> tuple[dict[str, str], dict[str, str]]:
-    """What is in force, and what is commented out."""
-    lines = (ROOT / "deploy/.env.example").read_text().splitlines()
-    found = [re.fullmatch(r"(#?)([A-Z_]+)=(.*)", line) for line in lines]
-    pairs = [match.groups() for match in found if match]
-    assert all(
-        not line or line.startswith("# ") or line == "#" or match
-        for line, match in zip(lines, found, strict=True)
-    )
-    return {n: v for off, n, v in pairs if not off}, {n: v for off, n, v in pairs if off}
-
-
 def test_the_example_environment_is_complete_and_shows_the_defaults() -> None:
-    active, commented = shipped_env()
+    active, commented = shipped_env("SIDECAR_")
     assert active == {"SIDECAR_BUCKET_CAPACITY": "20"}
     assert {*active, *commented} == {*TABLE, "SIDECAR_CONFIG", "SIDECAR_API_KEY_FILE"}
     for name in ("SIDECAR_CONFIG", "SIDECAR_API_KEY_FILE", "SIDECAR_STATE_DIR"):
@@ -546,30 +532,12 @@ def documented(key: str, value: object) -> str:
     return "empty" if value in ("", [], {}) else f"`{plain(value)}`"
 
 
-def plain(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value).removesuffix(".0")
-
-
-def strings_below_fields() -> dict[str, str]:
-    tree = ast.parse((ROOT / "proxy/settings/__init__.py").read_text())
-    (settings,) = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    found = {}
-    for pair in pairwise(settings.body):
-        match pair:
-            case (
-                ast.AnnAssign(target=ast.Name(id=key)),
-                ast.Expr(value=ast.Constant(value=str(meaning))),
-            ):
-                found[key] = " ".join(meaning.split())
-    return found
-
-
 def test_the_documentation_lists_every_setting_as_it_is() -> None:
     text = (ROOT / "docs/settings.md").read_text()
-    meanings = strings_below_fields()
+    meaning = meanings("proxy/settings/__init__.py")
     for row in effective(Settings()):
         name = f"`{row.variable}`" if row.variable else "YAML only"
-        assert f"| {name} | `{row.key}` | {documented(row.key, row.value)} | {meanings[row.key]} |\n" in text
+        assert f"| {name} | `{row.key}` | {documented(row.key, row.value)} | {meaning[row.key]} |\n" in text
     assert text.count("| `SIDECAR_") + text.count("| YAML only |") == len(Settings.model_fields)
     for key, info in Retreat.model_fields.items():
         assert f"| `{key}` | `{plain(info.default)}` |\n" in text

@@ -1,13 +1,12 @@
-"""What ``nvidia-sidecar check`` prints: each effective setting, where it came from, and no secret."""
+"""What the ``check`` of a process prints: each effective setting, where it came from, and no secret."""
 
 import json
 from collections.abc import Iterator
 
-from proxy.settings import Settings
-from shared.settings import Effective, effective
+from shared.settings import Effective, ProcessSettings, effective
 
 
-def as_json(settings: Settings) -> str:
+def as_json(settings: ProcessSettings) -> str:
     """``{"settings": {key: {"value", "source", "variable"}}, "warnings": [...]}``"""
     rows = {
         row.key: {"value": row.value, "source": row.source, "variable": row.variable}
@@ -16,7 +15,7 @@ def as_json(settings: Settings) -> str:
     return json.dumps({"settings": rows, "warnings": list(settings.warnings)}, indent=2)
 
 
-def as_text(settings: Settings) -> Iterator[str]:
+def as_text(settings: ProcessSettings) -> Iterator[str]:
     """One line per setting: key, value, source, and the variable that sets it."""
     rows = list(effective(settings))
     key_width = max(len(row.key) for row in rows)
