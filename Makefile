@@ -65,7 +65,7 @@ check: .venv/.ready ## what CI runs: format, lint, types, import contracts, dead
 	$(call step,vulture,$(BIN)/vulture)
 	$(call step,deptry,$(BIN)/deptry .)
 	$(call step,pytest,$(BIN)/coverage erase && $(MAKE) --no-print-directory test runner='coverage run -m pytest')
-	$(call step,coverage of the cores,$(BIN)/coverage report --include='proxy/core/*' --fail-under=100)
+	$(call step,coverage of the cores,$(BIN)/coverage report --include='proxy/core/*,scheduler/core/*' --fail-under=100)
 
 bench: .venv/.ready ## measure overhead and budget (ARGS='--help' says what)
 	@$(BIN)/python -m bench $(ARGS)

@@ -1,28 +1,23 @@
-"""``make run``: the sidecar for the person at this terminal, and NVIDIA's stand-in where there is no key.
+"""``make run``: both processes for the person at this terminal, and stand-ins for what is not there.
 
-The rule: whatever ends, everything ends. Each child is a session of its own, so that Ctrl-C reaches this
-program alone, which then stops the children in order, the sidecar before its upstream. One thread per child
-reads what it says; everything that happens arrives in one queue, and only the main thread acts on it.
+Without a key nvidia-sim plays NVIDIA's API; without OpenClaw the scheduler plays the agents itself; without a
+roster there is one with a single agent, ``demo``.
 
 Standard library only: it must be able to explain a broken environment.
 """
 
-import contextlib
 import http.client
 import os
-import queue
 import re
+import shutil
 import signal
 import socket
-import subprocess
 import sys
-import threading
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from children import ROOT, STOP_MARGIN_SECONDS, Child, RunError, Runner, Stopped, say
+
 DUMMY_KEY = "simulated"  # nvidia-sim takes any
 OWN_KEY = (
     "SIDECAR_API_KEY",
@@ -30,145 +25,8 @@ OWN_KEY = (
     "CREDENTIALS_DIRECTORY",  # systemd's, which may hold one
     "SIDECAR_CONFIG",  # likewise
 )
-START_SECONDS = 30.0
-STOP_MARGIN_SECONDS = 5.0  # on top of the time that the sidecar gives to requests in flight
-LAST_LINES = 12
-
-
-@dataclass
-class Child:
-    """A process of ours. Its reader thread fills ``tail``; the main thread does everything else with it."""
-
-    name: str
-    argv: list[str]
-    env: dict[str, str]
-    started_event: str
-    stop_seconds: float = STOP_MARGIN_SECONDS
-    quiet: bool = False
-    tail: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
-    code: int | None = None
-
-
-@dataclass(frozen=True)
-class Said:
-    child: Child
-    line: str
-
-
-@dataclass(frozen=True)
-class Ended:
-    child: Child
-    code: int
-
-
-@dataclass(frozen=True)
-class Enough:
-    """Somebody wants us to stop, or to stop waiting."""
-
-
-class RunError(Exception):
-    """A start or a run that cannot go on; the message is for the person at the terminal."""
-
-
-class Stopped(BaseException):
-    """The ordinary end: Ctrl-C, SIGTERM, a closed terminal. Not an error, so not an Exception."""
-
-
-class Runner:
-    """Owns the children, in the order in which they were started."""
-
-    def __init__(self) -> None:
-        self._children: list[tuple[Child, subprocess.Popen[str]]] = []
-        # SimpleQueue, because a signal handler's put() may interrupt a get() of the same thread.
-        self._events: queue.SimpleQueue[Said | Ended | Enough] = queue.SimpleQueue()
-
-    def enough(self, *_signal: object) -> None:
-        self._events.put(Enough())
-
-    def start(self, child: Child) -> str:
-        """Start `child` and wait until it says that it serves; returns that line."""
-        process = subprocess.Popen(
-            child.argv,
-            env=child.env,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-        self._children.append((child, process))
-        threading.Thread(target=self._read, args=(child, process), daemon=True).start()
-        while said := self.wait(START_SECONDS):
-            if said.child is child and child.started_event in said.line:
-                return said.line
-        raise RunError(f"{child.name} did not start within {START_SECONDS:.0f} s")
-
-    def wait(self, seconds: float | None = None) -> Said | None:
-        """The next line of any child, None if there was none; what ends the run is raised."""
-        match self._next(seconds):
-            case Enough():
-                raise Stopped
-            case Ended(child, code):
-                raise RunError(_obituary(child, code))
-            case said:
-                return said
-
-    def stop(self) -> bool:
-        """End the children, the last started first; False if one of them did not end well."""
-        for child, process in reversed(self._children):
-            # The first SIGTERM lets the sidecar finish what is in flight, the second makes it cut that short.
-            for patience in (child.stop_seconds, STOP_MARGIN_SECONDS):
-                if child.code is None:
-                    process.terminate()
-                    self._await_end(child, patience)
-            if child.code is None:
-                _say(f"{child.name} did not stop and is killed.")
-                process.kill()
-                child.code = process.wait()
-        return all(child.code == 0 for child, _ in self._children)
-
-    def _await_end(self, child: Child, seconds: float) -> None:
-        patience = threading.Timer(seconds, self.enough)  # as another Ctrl-C would
-        patience.daemon = True
-        patience.start()
-        while child.code is None:
-            if isinstance(self._next(None), Enough):
-                break
-        patience.cancel()
-
-    def _next(self, seconds: float | None) -> Said | Ended | Enough | None:
-        try:
-            event = self._events.get(timeout=seconds)
-        except queue.Empty:
-            return None
-        if isinstance(event, Ended):
-            event.child.code = event.code
-        return event
-
-    def _read(self, child: Child, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            child.tail.append(line.rstrip())
-            if not child.quiet:
-                _say(line.rstrip())
-            self._events.put(Said(child, line))
-        self._events.put(Ended(child, process.wait()))
-
-
-def _obituary(child: Child, code: int) -> str:
-    how = f"signal {-code}" if code < 0 else f"code {code}"
-    if not child.quiet or not child.tail:
-        return f"{child.name} ended with {how}."  # what it said stands above
-    last = "\n".join(f"  | {line}" for line in child.tail)
-    return f"{child.name} ended with {how}. Its last lines:\n{last}"
-
-
-def _say(text: str) -> None:
-    # Whoever listened may have gone (a closed terminal or pipe); the children are stopped all the same.
-    with contextlib.suppress(OSError):
-        print(text, flush=True)
+DEMO_ROSTER = ROOT / "deploy/demo.agents.yaml"
+SCHEDULER_STOP_SECONDS = 15.0
 
 
 def main() -> int:
@@ -179,25 +37,20 @@ def main() -> int:
     try:
         _run(runner, os.environ)
     except RunError as error:
-        _say(f"make run: {error}")
+        say(f"make run: {error}")
         code = 1
     except Stopped:
-        _say("Stopping; requests in flight are finished first. Ctrl-C again ends at once.")
+        say("Stopping; requests in flight are finished first. Ctrl-C again ends at once.")
     finally:
         ended_well = runner.stop()
     return code if ended_well else 1
 
 
 def _run(runner: Runner, environ: Mapping[str, str]) -> None:
-    env = dict(environ)
-    if sys.stdout.isatty():
-        env.setdefault("SIDECAR_LOG_FORMAT", "console")
-    if not env.get("SIDECAR_CONFIG"):  # which may say otherwise, and the environment would win
-        env.setdefault("SIDECAR_STATE_DIR", str(ROOT / ".run"))
-        env.setdefault("SIDECAR_PORT", "9190")
-        env.setdefault("SIDECAR_METRICS_PORT", "9191")
-    for variable in ("SIDECAR_PORT", "SIDECAR_METRICS_PORT"):
-        _must_be_free(env.get("SIDECAR_HOST", ""), env.get(variable, ""), variable)
+    env = _with_defaults(environ)
+    for process in ("SIDECAR", "SCHEDULER"):
+        for variable in (f"{process}_PORT", f"{process}_METRICS_PORT"):
+            _must_be_free(env.get(f"{process}_HOST", ""), env.get(variable, ""), variable)
 
     has_key = any(env.get(source) for source in OWN_KEY)
     simulated = ""
@@ -220,10 +73,52 @@ def _run(runner: Runner, environ: Mapping[str, str]) -> None:
         runner.wait(0.1)
     else:
         raise RunError(f"the sidecar does not answer on {host}:{port}/health")
-    proxy, metrics = _url(host, port), _url(host, _number("metrics_port", started))
-    _say(_what_next(proxy, metrics, simulated, clients_key=not has_key and not simulated))
+    proxy = _url(host, port)
+    scheduler = Child(
+        "The scheduler",
+        _python("scheduler"),
+        _schedulers(env, sidecar=proxy),
+        "scheduler_started",
+        SCHEDULER_STOP_SECONDS + STOP_MARGIN_SECONDS,
+    )
+    told = runner.start(scheduler)
+    pages = {
+        "board": _url(_reachable(env.get("SCHEDULER_HOST", "")), _number("port", told)),
+        "metrics": _url(host, _number("metrics_port", started)),
+        "scheduler_metrics": _url(host, _number("metrics_port", told)),
+    }
+    say(_what_next(proxy, simulated, clients_key=not has_key and not simulated, **pages))
+    say(_board_next(scheduler.env))
     while True:
         runner.wait()
+
+
+def _with_defaults(environ: Mapping[str, str]) -> dict[str, str]:
+    """The ports that the documents name, and one place for all state; settings of one's own go before."""
+    env = dict(environ)
+    ports = {"SIDECAR": ("9190", "9191"), "SCHEDULER": ("8083", "9999")}
+    for process, (port, metrics_port) in ports.items():
+        if sys.stdout.isatty():
+            env.setdefault(f"{process}_LOG_FORMAT", "console")
+        if not env.get(f"{process}_CONFIG"):  # which may say otherwise, and the environment would win
+            env.setdefault(f"{process}_STATE_DIR", str(ROOT / ".run"))
+            env.setdefault(f"{process}_PORT", port)
+            env.setdefault(f"{process}_METRICS_PORT", metrics_port)
+    return env
+
+
+def _schedulers(env: Mapping[str, str], *, sidecar: str) -> dict[str, str]:
+    """Its environment: no key of ours in it, and stand-ins where nobody said otherwise."""
+    mine = {name: value for name, value in env.items() if name not in OWN_KEY and name != "SIDECAR_UPSTREAM"}
+    if mine.get("SCHEDULER_CONFIG"):
+        return mine
+    mine.setdefault("SCHEDULER_SIDECAR_URL", sidecar)
+    if "SCHEDULER_RUNNER" not in mine and not shutil.which(mine.get("SCHEDULER_OPENCLAW", "openclaw")):
+        mine["SCHEDULER_RUNNER"] = "demo"
+    roster = Path(mine["SCHEDULER_STATE_DIR"]) / "agents.yaml"
+    if "SCHEDULER_AGENTS_FILE" not in mine and not roster.exists():
+        mine["SCHEDULER_AGENTS_FILE"] = str(DEMO_ROSTER)
+    return mine
 
 
 def _python(module: str, *arguments: str) -> list[str]:
@@ -282,7 +177,9 @@ def _healthy(host: str, port: int) -> bool:
         connection.close()
 
 
-def _what_next(proxy: str, metrics: str, simulated: str, *, clients_key: bool) -> str:
+def _what_next(
+    proxy: str, simulated: str, *, clients_key: bool, board: str, metrics: str, scheduler_metrics: str
+) -> str:
     upstream = (
         f"SIMULATED UPSTREAM: nvidia-sim ({simulated}) plays NVIDIA's API, no real model is called;\n"
         "with SIDECAR_API_KEY in the environment the real one is."
@@ -293,7 +190,7 @@ def _what_next(proxy: str, metrics: str, simulated: str, *, clients_key: bool) -
     in_front = f"SIDECAR_API_KEY={DUMMY_KEY} " if simulated else ""
     key = """ \\\n    -H "Authorization: Bearer $NVIDIA_API_KEY\"""" if clients_key else ""
     return f"""
-The sidecar serves on {proxy}
+The sidecar serves on {proxy}, the scheduler on {board}
 {upstream}
 
 Try it:
@@ -301,10 +198,30 @@ Try it:
     -d '{{"model": "deepseek-ai/deepseek-v3", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
 
 Budget    {proxy}/status
-Metrics   {metrics}/metrics
+Board     {board}/api/blackboard/tasks
+Metrics   {metrics}/metrics and {scheduler_metrics}/metrics
 OpenClaw  {in_front}.venv/bin/nvidia-sidecar openclaw-config
           (docs/openclaw.md says where it goes)
 Settings  docs/settings.md
+"""
+
+
+def _board_next(env: Mapping[str, str]) -> str:
+    demo = env.get("SCHEDULER_RUNNER") == "demo"
+    who = (
+        "DEMONSTRATION: OpenClaw is not there, so the scheduler plays the agents; each makes one model call."
+        if demo
+        else "Agents are started in OpenClaw's gateway."
+    )
+    # Which board, and which agent, depend on settings of one's own where there are any.
+    located = f"export BLACKBOARD_DB=sqlite:///{env['SCHEDULER_STATE_DIR']}/blackboard.db"
+    if env.get("SCHEDULER_CONFIG") or env.get("SCHEDULER_DATABASE_URL"):
+        located = "(with the environment of this terminal)"
+    return f"""{who} Give one something to do:
+  {located}
+  .venv/bin/blackboard create --title "Say hello to the team" --assignee demo
+  .venv/bin/blackboard board
+
 Ctrl-C stops everything.
 """
 

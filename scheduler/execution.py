@@ -31,6 +31,7 @@ from scheduler.runs import Runner
 from scheduler.starter import Starter
 from scheduler.tickets import Tickets
 
+_UNKNOWN: Final = "the gateway knows nothing of its run"
 ANSWER: Final = "answer.md"
 SMOOTHING: Final = 0.3
 """The share of the latest run in what an agent's runs typically take."""
@@ -92,14 +93,13 @@ class Executor:
         match command:
             case c.Start(task, agent):
                 await self._claim(task, agent, done, now)
-            case c.ProveStart(attempt):
-                await self._attempt(attempt, partial(running.started, now=now), now)
             case c.EndRun():
                 await self._end(command, done, now)
-            case c.NeverStarted(attempt):
+            case c.ProveStart(attempt) | c.NeverStarted(attempt):
+                began = isinstance(command, c.ProveStart)
+                verb = running.started if began else partial(running.never_started, why=_UNKNOWN)
                 async with self._starter.still:  # it may be being started at this very moment
-                    why = "the gateway knows nothing of its run"
-                    await self._attempt(attempt, partial(running.never_started, why=why, now=now), now)
+                    await self._attempt(attempt, partial(verb, now=now), now)
             case c.StopRun():
                 await self._stop(command, done, now)
             case c.CheckOutput(task, epoch):

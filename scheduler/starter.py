@@ -72,7 +72,7 @@ class Starter:
                     await trio.sleep(self._spacing_seconds)
 
     async def _start(self, attempt: Attempt) -> bool:
-        """Whether the gateway was asked. What is not proven stays intended, and the next tick wants it again."""
+        """Whether the gateway was asked. What is not proven stays intended: the next tick wants it again."""
         task = await self._board.read(Store.task, attempt.task)
         stored = await self._board.read(Store.attempt, attempt.task, attempt.epoch)
         if stored is None or stored.run is not Run.INTENDED or not task.held or task.epoch != attempt.epoch:

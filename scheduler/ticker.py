@@ -20,13 +20,14 @@ import trio
 from scheduler.blackboard.board import Board
 from scheduler.blackboard.errors import BoardBroken, BoardError
 from scheduler.blackboard.store import Store
-from scheduler.core.capacity import Appetite, Capacity, waiting_agents
+from scheduler.core.capacity import Appetite, CallerActivity, Capacity, waiting_agents
 from scheduler.core.commands import Command, Explain, Start
 from scheduler.core.plan import plan
 from scheduler.core.records import Notice, Run
 from scheduler.core.rules import Rules
 from scheduler.core.sighting import RunRef, Sighting
 from scheduler.core.snapshot import BoardSnapshot
+from scheduler.core.task import Task
 from scheduler.core.world import World
 from scheduler.execution import Done, Executor
 from scheduler.runs import Runner
@@ -91,7 +92,8 @@ class Ticker:
         self.capacity = Capacity.unknown("nobody has asked yet")
         self.appetite = Appetite()
         self.calls_avoided = 0
-        self._waiting: frozenset[str] = frozenset()
+        self.held: tuple[Task, ...] = ()
+        self.activities: tuple[CallerActivity, ...] = ()
 
     # -- when -----------------------------------------------------------------------------------------
 
@@ -183,6 +185,7 @@ class Ticker:
         if not any(isinstance(each, Start) for each in tried):
             self.calls_avoided += 1
         await self._alarm(alarms, now)
+        self.held = board.held
         live = tuple(attempt for attempt in board.attempts if attempt.live)
         self._starter.want(tuple(attempt for attempt in live if attempt.run is Run.INTENDED))
         return alarms, len(live)
@@ -190,7 +193,7 @@ class Ticker:
     async def _look(self, board: BoardSnapshot, now: float, *, fresh: bool) -> None:
         view = await self._sidecar.look()
         self.capacity = view.capacity
-        self._waiting = frozenset(waiting_agents(view.activities))
+        self.activities = view.activities
         live = [attempt for attempt in board.attempts if attempt.live]
         self.appetite.observe(clock.monotonic(), view.activities, {attempt.agent for attempt in live})
         if not fresh and now - self.sighting.at < LOOK_AGAIN_SECONDS:
@@ -207,7 +210,7 @@ class Ticker:
             capacity=self.capacity,
             rules=self._rules(),
             next_tick_at=self.next_tick_at or math.inf,
-            waiting_agents=self._waiting,
+            waiting_agents=frozenset(waiting_agents(self.activities)),
             expected_rpm={agent: self.appetite.expected_rpm(agent) for agent in agents if agent},
         )
 

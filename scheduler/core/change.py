@@ -39,6 +39,8 @@ class Change:
     task: Task
     records: tuple[Record, ...] = ()
     attempt: Attempt | None = None
+    ended: Attempt | None = None
+    """an attempt before that one, which is over now"""
 
     def also(self, *records: Record) -> "Change":
         """The same with more written beside it."""

@@ -56,7 +56,7 @@ def claim(
     )
     attempt = Attempt(task.id, epoch, agent, now, Run.INTENDED if lease_seconds is None else Run.NONE)
     happened = event(task, claimed, agent, "claim", now, epoch=epoch)
-    return Change(claimed, (*ended.records, happened), attempt)
+    return Change(claimed, (*ended.records, happened), attempt, ended.attempt)
 
 
 def _claimable(task: Task, unmet: Sequence[str], agent: str, now: float) -> None:

@@ -1,0 +1,135 @@
+"""The task tree of the scheduler, on one screen. Shutdown order is nesting order.
+
+    process          signals, watchdog
+    └─ parts         audit log, event feed, outbox, runner, starter, ticker: each supervised
+       └─ servers    the API's port, the metrics' port
+
+The servers end first, then nothing new is begun, then what is under way has its ten seconds. A board that
+cannot be trusted any more ends all of it, with exit code 1: the service manager starts a process that reads
+afresh what is true.
+"""
+
+import signal
+import socket
+from collections.abc import Mapping
+from functools import partial
+
+import structlog
+import trio
+
+from scheduler import __version__
+from scheduler.assembly import Parts, assemble
+from scheduler.blackboard.errors import BoardBroken, BoardError
+from scheduler.blackboard.opening import open_board
+from scheduler.blackboard.store import Store
+from scheduler.roster import Roster
+from scheduler.settings import Settings
+from shared import logs
+from shared.admin_token import admin_token
+from shared.errors import StartError
+from shared.lifecycle import Lifecycle, last_resort
+from shared.sd_notify import SdNotify
+from shared.serving import listen, raise_descriptor_limit, serve
+from shared.signals import stop_on_signals
+from shared.statedir import open_state_dir
+
+STOP_SECONDS = 10.0
+"""For calls under way, once somebody wants the process to stop."""
+LAST_RESORT_SECONDS = 5.0
+"""After those, and the last flush of the audit log, the process ends, whatever holds it."""
+
+_log = structlog.get_logger()
+
+
+def run(settings: Settings, roster: Roster, notify: SdNotify, environ: Mapping[str, str]) -> int:
+    """Serve until a signal; the exit code. Raises StartError where something is in the way."""
+    logs.configure(level=settings.log_level, fmt=settings.log_format, secrets=settings.secrets)
+    for warning in settings.warnings:
+        _log.warning("setting_changed", message=warning)
+    raise_descriptor_limit()
+    state_dir = open_state_dir(settings.state_dir, "scheduler.lock")
+    try:
+        token = admin_token(
+            settings.admin_token.get_secret_value(), settings.state_dir / "scheduler-admin-token"
+        )
+        logs.add_secrets([token])
+        ports = listen(settings.host, settings.port), listen(settings.host, settings.metrics_port)
+        store = _open(settings)
+        # The hang-up of a terminal ends a program; to a daemon it means "read your files again", if anything.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            trio.run(serve_until_stopped, settings, roster, store, token, ports, notify, environ)
+        except* BoardBroken as broken:
+            _log.critical("board_broken", error=str(broken.exceptions[0]))
+            raise StartError(f"the board cannot be trusted any more: {broken.exceptions[0]}") from broken
+        finally:
+            store.close()
+    finally:
+        state_dir.close()
+    return 0
+
+
+def _open(settings: Settings) -> Store:
+    try:
+        return open_board(settings)
+    except BoardError as error:
+        raise StartError(str(error)) from error
+
+
+async def serve_until_stopped(
+    settings: Settings,
+    roster: Roster,
+    store: Store,
+    token: str,
+    ports: tuple[socket.socket, socket.socket],
+    notify: SdNotify,
+    environ: Mapping[str, str],
+) -> None:
+    """The task tree."""
+    lifecycle = Lifecycle()
+    port, metrics_port = ports
+    parts = assemble(settings, roster, store, token, lifecycle, port, environ)
+    async with trio.open_nursery() as process:
+        await process.start(stop_on_signals, lifecycle.begin_drain, lifecycle.end_drain)
+        process.start_soon(notify.watchdog)
+        async with trio.open_nursery() as supervised:
+            for name, part in parts.supervised.items():
+                supervised.start_soon(parts.supervisor.run, name, part)
+            async with trio.open_nursery() as servers:
+                serving = partial(serve, shutdown=lifecycle.drain_begun, grace_seconds=STOP_SECONDS)
+                host, number = await servers.start(serving, parts.api_app, port)
+                _, metrics_number = await servers.start(serving, parts.metrics_app, metrics_port)
+                _tell_start(settings, store, host, number, metrics_number)
+                notify.ready()
+                await lifecycle.drain_begun.wait()
+                notify.stopping()
+                last_resort(STOP_SECONDS + LAST_RESORT_SECONDS)
+                parts.ticker.stop()
+                _log.info("scheduler_draining", seconds=STOP_SECONDS)
+            with trio.move_on_after(STOP_SECONDS):
+                await _finish(parts)
+            await parts.audit.aclose()
+            supervised.cancel_scope.cancel()
+        process.cancel_scope.cancel()
+    await parts.aclose()
+    _log.info("scheduler_stopped")
+
+
+async def _finish(parts: Parts) -> None:
+    """The tick and the start under way come to their ends, and no other begins."""
+    await parts.ticker.idle()
+    await parts.starter.still.acquire()
+
+
+def _tell_start(settings: Settings, store: Store, host: str, port: int, metrics_port: int) -> None:
+    _log.info(
+        "scheduler_started",
+        version=__version__,
+        host=host,
+        port=port,
+        metrics_port=metrics_port,
+        board=store.url_shown,
+        runner=settings.runner,
+        sidecar=settings.sidecar_url or "none: starts are limited by our own rules alone",
+        state_dir=str(settings.state_dir),
+    )

@@ -1,0 +1,139 @@
+"""What the API shows of the daemon, and what it may ask of it: one place that reads everybody's statistics."""
+
+from collections.abc import Callable, Mapping
+from math import isinf
+from typing import Final
+
+from scheduler.audit import AuditLog
+from scheduler.blackboard.board import Board
+from scheduler.core.snapshot import AgentRecord
+from scheduler.metrics import DaemonPicture, agent_pictures
+from scheduler.supervision import Supervisor
+from scheduler.ticker import Report, Ticker
+from shared import clock
+
+HEALTHY: Final = "healthy"
+DEGRADED: Final = "degraded"
+
+
+class Desk:
+    """Reads from others, owns nothing."""
+
+    def __init__(
+        self,
+        *,
+        board: Board,
+        ticker: Ticker,
+        audit: AuditLog,
+        supervisor: Supervisor,
+        labels: Mapping[str, str],
+        has_sidecar: bool,
+        interval_seconds: float,
+        poke: Callable[[], None],
+    ) -> None:
+        self.board = board
+        self._ticker, self._audit, self._supervisor = ticker, audit, supervisor
+        self._labels = labels
+        self._has_sidecar, self._interval_seconds, self._poke = has_sidecar, interval_seconds, poke
+
+    # -- asked for -------------------------------------------------------------------------------------
+
+    async def tick(self) -> Mapping[str, object]:
+        """One tick now, and its report."""
+        return _report(await self._ticker.tick())
+
+    def stop_ticking(self) -> None:
+        """The API stays up, runs go on, nothing new is started."""
+        self._ticker.stop()
+
+    def start_ticking(self) -> None:
+        """Beginning at once."""
+        self._ticker.start()
+
+    def board_changed(self) -> None:
+        """Somebody wrote through the API."""
+        self._poke()
+
+    # -- shown -----------------------------------------------------------------------------------------
+
+    def health(self) -> Mapping[str, Mapping[str, object]]:
+        """How each part is, the database apart, which is asked when somebody wants to know."""
+        audit, sighting, capacity = self._audit.statistics(), self._ticker.sighting, self._ticker.capacity
+        parts: dict[str, Mapping[str, object]] = {
+            "audit_logger": _part(HEALTHY if audit.healthy else DEGRADED, audit.last_error),
+            "sidecar": _part(HEALTHY if capacity.known else DEGRADED, capacity.error)
+            if self._has_sidecar
+            else _part("off", "no sidecar is configured: starts are limited by our own rules alone"),
+            "openclaw": _part(HEALTHY if sighting.up else DEGRADED, sighting.error)
+            if sighting.at
+            else _part("unknown", "nothing has been asked of it yet"),
+            "sources": {},
+            "alerts": _part("off", ""),
+        }
+        for name, why in self._supervisor.parked.items():
+            parts[name] = _part(DEGRADED, f"given up after repeated failures: {why}")
+        return parts
+
+    def status(self) -> Mapping[str, object]:
+        """What the daemon knows without asking anybody."""
+        ticker = self._ticker
+        last, next_at, capacity = ticker.last, ticker.next_tick_at, ticker.capacity
+        return {
+            "ticker_running": ticker.running,
+            "last_tick": last and clock.rfc3339(last.at),
+            "next_tick": next_at and clock.rfc3339(next_at),
+            "tick_interval_seconds": self._interval_seconds,
+            "last_tick_seconds": last and round(last.seconds, 6),
+            "last_tick_report": last and _report(last),
+            "active_sessions": last.live if last else 0,
+            "capacity": {
+                "known": capacity.known,
+                "effective_rpm": capacity.effective_rpm,
+                "spare_rpm": capacity.spare_rpm,
+                "retreat_state": capacity.retreat_state,
+                "quiet_until": capacity.quiet_until and clock.rfc3339(capacity.quiet_until),
+                "blocked": capacity.blocked and capacity.blocked.reason,
+                "error": capacity.error,
+            },
+            "calls_avoided": ticker.calls_avoided,
+        }
+
+    def picture(self) -> DaemonPicture:
+        """For the metrics."""
+        ticker = self._ticker
+        return DaemonPicture(
+            sessions_active=ticker.last.live if ticker.last else 0,
+            calls_avoided=ticker.calls_avoided,
+            audit_buffered=self._audit.statistics().buffered,
+            last_tick_at=ticker.last.at if ticker.last else None,
+            openclaw_up=ticker.sighting.up if ticker.sighting.at else None,
+            agents=agent_pictures(self._labels, ticker.held, ticker.activities, clock.wall()),
+        )
+
+
+def paused(records: Mapping[str, AgentRecord], now: float) -> list[Mapping[str, object]]:
+    """Who is paused now; `until` null: until somebody resumes it."""
+    return [
+        {"agent": record.agent, "until": None if isinf(until) else clock.rfc3339(until)}
+        for record in records.values()
+        if (until := record.paused_until) is not None and until > now
+    ]
+
+
+def _part(status: str, reason: str) -> Mapping[str, object]:
+    return {"status": status, "reason": reason} if reason else {"status": status}
+
+
+def _report(report: Report) -> Mapping[str, object]:
+    return {
+        "at": clock.rfc3339(report.at),
+        "seconds": round(report.seconds, 6),
+        "outcome": report.outcome,
+        "error": report.error,
+        "commands": dict(report.commands),
+        "outdated": report.outdated,
+        "started": list(report.started),
+        "ended": list(report.ended),
+        "alarms": list(report.alarms),
+        "live": report.live,
+    }

@@ -1,0 +1,40 @@
+"""The outbox's other end: what somebody is to be told is said in the log, once, and crossed off.
+
+The messages stand on the board from the moment of their cause; so none is lost with the process, and none is
+said twice.
+"""
+
+from typing import Final
+
+import structlog
+import trio
+
+from scheduler.blackboard.board import Board
+from scheduler.blackboard.store import Store
+from shared import clock
+
+EVERY_SECONDS: Final = 5.0
+AT_ONCE: Final = 100
+
+_log = structlog.get_logger()
+
+
+class Notifier:
+    """Stateless: the outbox knows what is left."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self.deliver()
+            await trio.sleep(EVERY_SECONDS)
+
+    async def deliver(self) -> None:
+        """Everything that waits."""
+        while pending := await self._board.read(Store.notices_pending, AT_ONCE):
+            for number, notice in pending:
+                log = _log.error if notice.urgent else _log.warning
+                log("notification", to=notice.to, text=notice.text)
+                await self._board.write(Store.notice_done, number, now=clock.wall())
