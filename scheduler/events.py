@@ -7,9 +7,6 @@ other as long as nothing happens. Whoever writes in this process pokes, and it i
 New events go to the listeners, and in one piece to `on_change`. A listener has room for BACKLOG events; one
 that is slower is dropped, because our memory is not for a browser that sleeps: it comes back with the number
 of the last event it saw, and reads on from the board.
-
-PostgreSQL draws numbers before it commits, so a smaller one can appear after a larger one. Numbers that are
-missing below the newest are looked for again until LATE_SECONDS have passed, and sent when they come.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,9 +26,6 @@ PAGE: Final = 500
 BACKLOG: Final = 1_000
 MOST_LISTENERS: Final = 200
 """Streams at once. A browser opens one per page; more is a client that forgets to close."""
-LATE_SECONDS: Final = 15.0
-"""How long a number may be missing: longer than any transaction of ours may wait for a lock."""
-MOST_MISSING: Final = 1_000
 
 Numbered = tuple[int, Event]
 OnChange = Callable[[Sequence[Event]], None]
@@ -96,7 +90,6 @@ class EventFeed:
         self._poked = trio.Event()
         # Changed by `run` alone.
         self._newest: int | None = None
-        self._missing: dict[int, float] = {}  # number -> until when it is looked for, in Trio's time
         self._away = False
         # Changed by `listening`, and by `run` where one is too slow.
         self._listeners: set[Listener] = set()
@@ -130,9 +123,9 @@ class EventFeed:
             newest = await self._board.read(last_event)
             if self._newest is None or newest < self._newest:
                 # The first look, or an older board was brought back: what is there already is no news.
-                self._newest, self._missing = newest, {}
-            elif newest > self._newest or self._missing:
-                await self._take()
+                self._newest = newest
+            elif newest > self._newest:
+                await self._take(self._newest)
         except BoardBroken:
             raise
         except BoardError as error:
@@ -142,31 +135,12 @@ class EventFeed:
         else:
             self._away = False
 
-    async def _take(self) -> None:
-        """Read on from the last event that was seen, or from the first that is missing."""
-        assert self._newest is not None
-        now = trio.current_time()
-        self._missing = {number: until for number, until in self._missing.items() if until > now}
-        position = min(self._missing, default=self._newest + 1) - 1
-        while True:
-            page = await self._board.read(events_after, position, PAGE)
-            self._publish([each for each in page if self._is_news(each[0], now)])
-            if len(page) < PAGE:
-                return
-            position = page[-1][0]
-
-    def _is_news(self, number: int, now: float) -> bool:
-        assert self._newest is not None
-        if number <= self._newest:
-            return self._missing.pop(number, None) is not None
-        room = MOST_MISSING - len(self._missing)
-        self._missing |= dict.fromkeys(range(self._newest + 1, number)[:room], now + LATE_SECONDS)
-        self._newest = number
-        return True
+    async def _take(self, seen: int) -> None:
+        while page := await self._board.read(events_after, seen, PAGE):
+            self._newest = seen = page[-1][0]
+            self._publish(page)
 
     def _publish(self, news: Sequence[Numbered]) -> None:
-        if not news:
-            return
         for listener in list(self._listeners):
             if not all(listener.tell(numbered) for numbered in news):
                 self._listeners.discard(listener)
@@ -178,8 +152,10 @@ class EventFeed:
 
 
 def last_event(store: Store) -> int:
+    """For `Board.read`: the number of the newest event."""
     return store.last_event()
 
 
 def events_after(store: Store, number: int, limit: int) -> Sequence[Numbered]:
+    """For `Board.read`: what happened after that one, in order."""
     return store.events_after(number, limit)

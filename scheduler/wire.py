@@ -20,9 +20,7 @@ LATEST: Final = 253_402_300_799.0
 """The last second of the year 9999: no calendar of ours goes further."""
 
 # RFC 3339, section 5.6; `T` and `Z` may be small, and a blank may stand for the `T`.
-_TIME: Final = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
-)
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def parse_time(text: str) -> float:

@@ -1,0 +1,40 @@
+"""What the API asks of the daemon it is part of. The daemon's owner implements it; tests have another one."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from scheduler.blackboard.board import Board
+
+
+class Desk(Protocol):
+    """Answers are of this moment, in plain JSON types, times in RFC 3339."""
+
+    board: Board
+
+    def health(self) -> Mapping[str, object]:
+        """The components of `/health` but for the database, which is asked then: `{"status", …}` each.
+
+        `status` is `healthy`, `degraded`, `unhealthy`, `unavailable` or, where nobody wants it, `off`.
+        `sources` holds one component per source.
+        """
+        ...
+
+    def status(self) -> Mapping[str, object]:
+        """Of `/api/daemon/status` what the board does not know."""
+        ...
+
+    async def tick(self) -> Mapping[str, object]:
+        """Run a tick now, or wait for the one that runs; its report."""
+        ...
+
+    def stop_ticking(self) -> None:
+        """No further ticks; what runs goes on."""
+        ...
+
+    def start_ticking(self) -> None:
+        """Tick again."""
+        ...
+
+    def board_changed(self) -> None:
+        """Something happened that may let something start."""
+        ...

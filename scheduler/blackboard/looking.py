@@ -1,0 +1,134 @@
+"""The board at one moment, as a tick has to know it: few statements, whatever the board holds."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from operator import attrgetter, itemgetter
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, and_, func, select, union
+
+from scheduler.blackboard import reading
+from scheduler.blackboard.claimable import in_states
+from scheduler.blackboard.rows import STATUS, attempt_of, output_of
+from scheduler.blackboard.tables import attempts, dependencies, outputs, tasks
+from scheduler.core.records import Output, Run
+from scheduler.core.snapshot import BoardSnapshot, Dependency, Waiting
+from scheduler.core.states import HELD, Status
+from scheduler.core.task import BlockedBy, Task, number_of
+
+UNARCHIVED: Final = 20
+"""Sessions that one tick archives, at most."""
+
+_MAY_RUN: Final = HELD | {Status.REVIEW}
+_WAITING: Final = select(
+    tasks.c.number,
+    tasks.c.status,
+    tasks.c.priority,
+    tasks.c.assignee,
+    func.coalesce(tasks.c.pending_since, tasks.c.created_at),
+    tasks.c.not_before,
+    tasks.c.dependency_count,
+    tasks.c.dependencies_met,
+    tasks.c.dependency_notified,
+    tasks.c.waiting_because,
+    tasks.c.expected_start_at,
+).where(tasks.c.archived_at.is_(None))
+_PENDING: Final = _WAITING.where(tasks.c.status == Status.PENDING.value).order_by(
+    tasks.c.priority, tasks.c.pending_since, tasks.c.number
+)
+_BLOCKED: Final = _WAITING.where(
+    tasks.c.status == Status.BLOCKED.value, tasks.c.blocked_by == BlockedBy.DEPENDENCY.value
+)
+_HELD: Final = select(*reading.TASK_COLUMNS).where(in_states(_MAY_RUN)).order_by(tasks.c.number)
+
+_waiter: Final = tasks.alias("waiter")
+_UNMET: Final = (
+    select(dependencies.c.task, tasks.c.number, tasks.c.status, tasks.c.assignee)
+    .join(tasks, tasks.c.number == dependencies.c.depends_on)
+    .join(_waiter, _waiter.c.number == dependencies.c.task)
+    .where(
+        tasks.c.status != Status.DONE.value,
+        _waiter.c.status.in_([Status.PENDING.value, Status.BLOCKED.value]),
+    )
+    .order_by(dependencies.c.task, tasks.c.number)
+)
+# UNION and not OR: each half has an index of its own, and the attempts of years are in this table.
+_ATTEMPTS: Final = union(
+    select(*reading.ATTEMPT_COLUMNS).where(attempts.c.run.in_([Run.INTENDED.value, Run.STARTED.value])),
+    select(*reading.ATTEMPT_COLUMNS)
+    .join(tasks, and_(tasks.c.number == attempts.c.task, tasks.c.epoch == attempts.c.epoch))
+    .where(in_states(_MAY_RUN)),
+)
+_UNARCHIVED: Final = (
+    select(*reading.ATTEMPT_COLUMNS)
+    .where(attempts.c.run == Run.ENDED.value, attempts.c.archived_at.is_(None))
+    .order_by(attempts.c.ended_at, attempts.c.task, attempts.c.epoch)
+    .limit(UNARCHIVED)
+)
+_OUTPUTS: Final = (
+    select(*reading.OUTPUT_COLUMNS)
+    .join(tasks, and_(tasks.c.number == outputs.c.task, tasks.c.epoch == outputs.c.epoch))
+    .where(tasks.c.status == Status.REVIEW.value)
+    .order_by(outputs.c.number)
+)
+_judged: Final = tasks.alias("judged")
+_REVIEWS: Final = (
+    select(*reading.TASK_COLUMNS)
+    .join(_judged, _judged.c.number == tasks.c.review_of)
+    .where(_judged.c.status == Status.REVIEW.value)
+    .order_by(tasks.c.number)
+)
+
+
+def snapshot(connection: Connection) -> BoardSnapshot:
+    """One look; `connection` sees one moment however long it takes."""
+    held = _tasks(connection, _HELD)
+    return BoardSnapshot(
+        held=held,
+        waiting=_waiting(connection),
+        unmet=_unmet(connection),
+        attempts=tuple(
+            sorted(map(attempt_of, connection.execute(_ATTEMPTS)), key=attrgetter("claimed_at", "run_id"))
+        ),
+        outputs=_outputs(connection),
+        reviews={
+            number_of(review.review_of): review
+            for review in _tasks(connection, _REVIEWS)
+            if review.review_of is not None
+        },
+        agents=reading.agent_records(connection),
+        unarchived=tuple(map(attempt_of, connection.execute(_UNARCHIVED))),
+    )
+
+
+def _tasks(connection: Connection, statement: Select[Any]) -> tuple[Task, ...]:
+    return reading.tasks_of(connection, connection.execute(statement).all())
+
+
+def _waiting(connection: Connection) -> tuple[Waiting, ...]:
+    rows = connection.execute(_PENDING).tuples()
+    pending = [
+        Waiting(number, Status.PENDING, priority, agent, since, not_before, count > 0, met, told, why, start)
+        for number, _, priority, agent, since, not_before, count, met, told, why, start in rows
+    ]
+    blocked = [
+        Waiting(row[0], STATUS[row[1]], *row[2:6], row[6] > 0, *row[7:])
+        for row in connection.execute(_BLOCKED)
+    ]
+    if not blocked:
+        return tuple(pending)
+    return tuple(sorted([*pending, *blocked], key=itemgetter(2, 4, 0)))
+
+
+def _unmet(connection: Connection) -> Mapping[int, tuple[Dependency, ...]]:
+    found: defaultdict[int, list[Dependency]] = defaultdict(list)
+    for waiter, number, status, assignee in connection.execute(_UNMET).tuples():
+        found[waiter].append(Dependency(number, STATUS[status], assignee))
+    return {waiter: tuple(each) for waiter, each in found.items()}
+
+
+def _outputs(connection: Connection) -> Mapping[int, tuple[Output, ...]]:
+    found: defaultdict[int, list[Output]] = defaultdict(list)
+    for row in connection.execute(_OUTPUTS):
+        found[row[0]].append(output_of(row))
+    return {number: tuple(each) for number, each in found.items()}

@@ -1,0 +1,1 @@
+"""How databases become what ``tables`` says, one step per file in `versions/`."""

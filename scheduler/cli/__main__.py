@@ -1,0 +1,128 @@
+"""The console script `blackboard`. It decides nothing: it runs one command and says how that went.
+
+Exit codes: 0; 2 usage, or a request that is wrong in itself; 3 not found; 4 a conflict, or not allowed; 5 the
+board is not available; 75 it was busy for more than 10 s; 1 a fault of ours; 130 ended by Ctrl-C.
+"""
+
+import gc
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import typer
+
+from scheduler.cli.commands import cards, holding, overview, steering, upkeep
+from scheduler.cli.line import AsJson, ClaimText, Db, Options, TicketFile, Url, on_the_line, shared_options
+from scheduler.cli.printing import clean, print_json
+from scheduler.cli.told import USAGE, ToldError
+
+UsageError: Final = typer.BadParameter.__mro__[1]
+"""Typer's, of all that is wrong with a command line; it has no public name for it."""
+
+app = typer.Typer(
+    name="blackboard",
+    help="The board of tasks that agents and people share.",
+    no_args_is_help=False,
+    # A traceback with the values of local variables in it would print tokens.
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from scheduler import __version__  # noqa: PLC0415 - only here
+
+        sys.stdout.write(f"blackboard {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def blackboard(
+    context: typer.Context,
+    *,
+    db: Db = None,
+    url: Url = None,
+    ticket: TicketFile = None,
+    claim_token: ClaimText = None,
+    as_json: AsJson = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """The board of tasks that agents and people share."""
+    shared_options(context, Options(db, url, ticket, claim_token, as_json))
+
+
+for _command in (
+    *cards.COMMANDS,
+    *holding.COMMANDS,
+    *steering.COMMANDS,
+    *overview.COMMANDS,
+    *upkeep.COMMANDS,
+):
+    _name = _command.__name__.removesuffix("_")
+    app.command(_name)(on_the_line(_command))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; the exit code."""
+    as_json = _wants_json(arguments)
+    try:
+        if not arguments:
+            app(args=["--help"], prog_name="blackboard", standalone_mode=False)
+            return 2
+        return app(args=list(arguments), prog_name="blackboard", standalone_mode=False) or 0
+    except ToldError as error:
+        return _tell(error, as_json=as_json)
+    except typer.Abort:
+        return 130
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        return _tell(ToldError("io_error", f"{error}", 1), as_json=as_json)
+    except Exception as error:
+        if not isinstance(error, UsageError):
+            if as_json:
+                print_json({"error": {"code": "internal_error", "message": "a fault of ours, see stderr"}})
+            raise
+        message = error.format_message()  # type: ignore[attr-defined]  # UsageError's
+        return _tell(ToldError(USAGE, message, 2), as_json=as_json)
+
+
+def _tell(error: ToldError, *, as_json: bool) -> int:
+    if as_json:
+        print_json({"error": {"code": error.code, "message": error.message}})
+    else:
+        sys.stderr.write(f"{clean(error.message)}\n")
+    return error.exit_code
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Asked before the command line is understood, because it may turn out not to be."""
+    before_text = list(arguments)
+    if "--" in before_text:
+        before_text = before_text[: before_text.index("--")]
+    return "--json" in before_text
+
+
+def main() -> None:
+    """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that knows no UTF-8 shows escapes in place of what it lacks.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper
+    # A command lives for a third of a second, and a tenth of that would go into looking for garbage among the
+    # many small things that imports make. `watch`, which stays, looks again.
+    gc.disable()
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read has seen enough. What is left in the buffer has no reader, and must not be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""`board` and `watch`: what goes on, at one look and as it happens."""
+
+import gc
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Annotated, Any, Final
+
+import typer
+
+from scheduler.cli.commands.cards import every_task, print_card
+from scheduler.cli.line import Line
+from scheduler.cli.printing import ago, moment, print_json, say, table
+from scheduler.cli.ways import Board
+from scheduler.core.states import Status
+from shared.clock import wall
+
+RECENT: Final = 10
+"""Of what is over."""
+
+_CLEAR: Final = "\x1b[2J\x1b[H"
+
+Card = Mapping[str, Any]
+
+
+def board(line: Line) -> None:
+    """Who does what, what waits and why, what needs a person, what is done."""
+    with line.board() as board:
+        seen = _look(line, board)
+    if line.as_json:
+        print_json(seen)
+    else:
+        _show(seen)
+
+
+def watch(
+    line: Line,
+    task: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Else the whole board.", show_default=False)
+    ] = None,
+) -> None:
+    """Show what happens as it happens, until Ctrl-C. With --json one event per line."""
+    gc.enable()
+    live = sys.stdout.isatty() and not line.as_json
+    with line.board() as board, suppress(KeyboardInterrupt):
+        if task is not None:
+            board.ask("read", task, {}, line.credentials(None))  # an unknown one is told now, not never
+        if live:
+            _refresh(line, board, task)
+        for events in board.changes():
+            mine = [event for event in events if task is None or event["task"] == task]
+            if live and mine:
+                _refresh(line, board, task)
+                continue
+            for event in mine:
+                if line.as_json:
+                    print_json(event)
+                else:
+                    say(_as_line(event))
+            sys.stdout.flush()
+
+
+def _look(line: Line, board: Board) -> dict[str, Any]:
+    groups: dict[str, list[Card]] = {status.value: [] for status in Status}
+    for card in every_task(board, line.credentials(None), {}):
+        groups[card["status"]].append(card)
+    counts = {status: len(cards) for status, cards in groups.items()}
+    for over in (Status.DONE, Status.FAILED):
+        groups[over] = sorted(groups[over], key=lambda card: card["updated_at"], reverse=True)[:RECENT]
+    return {"counts": counts, "tasks": groups}
+
+
+def _show(seen: Mapping[str, Any]) -> None:
+    counts, tasks = seen["counts"], seen["tasks"]
+    say(", ".join(f"{count} {status}" for status, count in counts.items() if count) or "The board is empty.")
+    now = wall()
+    _section(
+        "At work",
+        ("ID", "STATUS", "AGENT", "TURNS", "LAST PROGRESS", "TITLE"),
+        [
+            (c["id"], c["status"], c["claimant"], c["turns"], ago(c["progress_at"], now), c["title"])
+            for c in (*tasks["claimed"], *tasks["working"])
+        ],
+    )
+    _section(
+        "In review",
+        ("ID", "SINCE", "REVIEW", "TITLE", "TO ACCEPT"),
+        [
+            (
+                c["id"],
+                ago(c["updated_at"], now),
+                c["review"],
+                c["title"],
+                f"blackboard decide {c['id']} --accept",
+            )
+            for c in tasks["review"]
+        ],
+    )
+    _section(
+        "Waiting",
+        ("ID", "PRIORITY", "ASSIGNEE", "EXPECTED", "BECAUSE", "TITLE"),
+        [
+            (
+                c["id"],
+                c["priority"],
+                c["assignee"],
+                moment(c["expected_start_at"]),
+                c["waiting_because"],
+                c["title"],
+            )
+            for c in tasks["pending"]
+        ],
+    )
+    _section(
+        "Blocked",
+        ("ID", "TITLE", "REASON", "WHAT HELPS"),
+        [(c["id"], c["title"], c["blocked_reason"], _what_helps(c)) for c in tasks["blocked"]],
+    )
+    _section(
+        "Failed",
+        ("ID", "WHEN", "TITLE", "REASON", "TO TRY AGAIN"),
+        [
+            (
+                c["id"],
+                ago(c["updated_at"], now),
+                c["title"],
+                c["blocked_reason"],
+                f"blackboard retry {c['id']}",
+            )
+            for c in tasks["failed"]
+        ],
+    )
+    _section(
+        "Done",
+        ("ID", "WHEN", "TITLE"),
+        [(c["id"], ago(c["updated_at"], now), c["title"]) for c in tasks["done"]],
+    )
+
+
+def _section(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    if rows:
+        say()
+        table(heads, rows, title=title)
+
+
+def _what_helps(card: Card) -> str:
+    match card["blocked_by"]:
+        case "approval":
+            return f"blackboard decide {card['id']} --approve"
+        case "dependency":
+            return f"blackboard list --status failed; it waits for {', '.join(card['depends_on'])}"
+        case _:
+            return f"blackboard answer {card['id']} TEXT"
+
+
+def _refresh(line: Line, board: Board, task: str | None) -> None:
+    sys.stdout.write(_CLEAR)
+    if task is None:
+        _show(_look(line, board))
+    else:
+        print_card(board.ask("read", task, {"full": True}, line.credentials(None)))
+    sys.stdout.flush()
+
+
+def _as_line(event: Mapping[str, Any]) -> str:
+    step = event["to"] if event["from"] in {None, event["to"]} else f"{event['from']} -> {event['to']}"
+    return f"{moment(event['at'])}  {event['task']}  {event['what']}  {event['who']}  {step}".replace(
+        "\n", " "
+    )
+
+
+COMMANDS: Final = (board, watch)

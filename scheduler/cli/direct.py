@@ -1,0 +1,120 @@
+"""The board on its database: no daemon needed, and no token. Whoever can write the file may do everything."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from scheduler.blackboard.errors import BoardError, BoardUnavailable
+from scheduler.blackboard.store import Store
+from scheduler.cli.told import ToldError
+from scheduler.cli.ways import Credentials, Place
+from scheduler.core.errors import Refused
+from scheduler.verbs import Caller, Holder, Operator, failure, perform
+from scheduler.wire import event_json
+from shared.clock import wall
+
+if TYPE_CHECKING:
+    from scheduler.blackboard.artifacts import Received
+    from scheduler.cli.upload import Upload
+
+POLL_SECONDS: Final = 0.5
+
+
+class DirectBoard:
+    """`store` is for what is no question to the board: its upkeep."""
+
+    def __init__(self, store: Store, max_attempts: int) -> None:
+        self.store = store
+        self._max_attempts = max_attempts
+
+    @property
+    def shown(self) -> str:
+        return self.store.url_shown
+
+    def ask(
+        self,
+        verb: str,
+        task: str | None,
+        body: Mapping[str, object],
+        credentials: Credentials,
+        *,
+        upload: "Upload | None" = None,
+    ) -> Any:
+        claim = credentials.claim_for(verb)
+        caller = Operator(credentials.name) if claim is None else Holder(claim)
+        with as_told():
+            if upload is None:
+                return self._perform(verb, task, body, caller)
+            with self.store.receiver() as receiver:
+                for piece in upload.pieces():
+                    receiver.write(piece)
+                return self._perform(verb, task, body, caller, receiver.finish())
+
+    def _perform(
+        self,
+        verb: str,
+        task: str | None,
+        body: Mapping[str, object],
+        caller: Caller,
+        received: "Received | None" = None,
+    ) -> Any:
+        return perform(
+            self.store, verb, task, body, caller, wall(), received=received, max_attempts=self._max_attempts
+        )
+
+    def changes(self) -> Iterator[list[Mapping[str, Any]]]:
+        """Other processes write too, and nobody tells us: a look at one number, twice a second."""
+        with as_told():
+            seen = self.store.last_event()
+            while True:
+                if page := self.store.events_after(seen):
+                    seen = page[-1][0]
+                    yield [{"number": number, **event_json(event)} for number, event in page]
+                else:
+                    time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def opened(place: Place) -> Iterator[DirectBoard]:
+    """Raises ToldError where the board cannot be had."""
+    with as_told():
+        store = _open(place)
+    try:
+        yield DirectBoard(store, place.located.max_attempts)
+    finally:
+        store.close()
+
+
+def _open(place: Place) -> Store:
+    if place.private is not None:
+        _make_private(place.private)
+    return Store.open(
+        place.url,
+        artifacts=place.artifacts,
+        create=place.may_create,
+        pool_size=place.located.pool_size,
+        max_overflow=place.located.max_overflow,
+        high_risk=place.located.high_risk,
+    )
+
+
+def _make_private(directory: Path) -> None:
+    """Ours alone, with its missing parents; one that is there is somebody's decision."""
+    missing = [each for each in (directory, *directory.parents) if not each.is_dir()]
+    try:
+        for each in reversed(missing):
+            each.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise BoardUnavailable(f"cannot make the directory {directory}: {error.strerror}") from error
+
+
+@contextmanager
+def as_told() -> Iterator[None]:
+    """The board's own errors as what is told to a shell."""
+    try:
+        yield
+    except (Refused, BoardError) as error:
+        told = failure(error)
+        raise ToldError(told.code, told.message, told.outcome.exit_code) from error

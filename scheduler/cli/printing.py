@@ -1,0 +1,111 @@
+"""What commands print: JSON for programs, tables and sentences for people.
+
+The rule: text of others is data. Its control characters are shown, not sent to a terminal, and no markup in
+it means anything. To a terminal tables are drawn by rich; into a pipe they are plain columns, never cut.
+"""
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from scheduler.wire import parse_time
+
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+"""Controls, formatting (text that runs backwards, for one), halves of surrogates, line separators."""
+
+COLOURS: Final[Mapping[str, str]] = {
+    "pending": "white",
+    "claimed": "cyan",
+    "working": "cyan",
+    "review": "magenta",
+    "done": "green",
+    "blocked": "yellow",
+    "failed": "red",
+    "ok": "green",
+    "warn": "yellow",
+    "bad": "red",
+}
+
+
+def clean(text: str, *, keep: str = "") -> str:
+    """`text` as it may go to a terminal; `keep`: characters that stay though they are controls."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        character
+        if character in keep or unicodedata.category(character) not in _HIDDEN
+        else character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for character in text
+    )
+
+
+def say(text: str = "") -> None:
+    """One line, or several; controls but line ends are shown as what they are."""
+    sys.stdout.write(f"{clean(text, keep=chr(10))}\n")
+
+
+def print_json(value: object) -> None:
+    """On one line. Everything but ASCII is escaped, so no terminal and no locale can stumble over it."""
+    sys.stdout.write(f"{json.dumps(value)}\n")
+
+
+def warn(text: str) -> None:
+    """For people, beside the answer."""
+    sys.stderr.write(f"{clean(text)}\n")
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
+    """One line per row; cells that hold several lines are put on one."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    if sys.stdout.isatty():
+        _draw(heads, cells, title)
+        return
+    widths = [max(len(cell) for cell in column) for column in zip(heads, *cells, strict=True)]
+    if title:
+        say(title)
+    for row in (heads, *cells):
+        line = "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
+        say(line.rstrip())
+
+
+def _draw(heads: Sequence[str], cells: Sequence[Sequence[str]], title: str) -> None:
+    from rich.console import Console  # noqa: PLC0415 - nobody looks at a pipe
+    from rich.table import Table  # noqa: PLC0415 - likewise
+    from rich.text import Text  # noqa: PLC0415 - likewise
+
+    drawn = Table(title=Text(title, style="bold") if title else None, title_justify="left", box=None)
+    for index, head in enumerate(heads):
+        last = index == len(heads) - 1
+        drawn.add_column(Text(head), style=None, no_wrap=not last, overflow="fold" if last else "ellipsis")
+    for row in cells:
+        drawn.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
+    Console(highlight=False).print(drawn)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list | tuple):
+        value = ", ".join(map(str, value))
+    return clean(" ".join(str(value).split("\n")))
+
+
+def moment(text: Any) -> str:
+    """`2026-03-01T09:30:00.250Z` as people read it: the local time, to the second."""
+    if not isinstance(text, str):
+        return "-"
+    return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def ago(text: Any, now: float) -> str:
+    """`3 min ago`. A moment in the future is told as now: two clocks never agree."""
+    if not isinstance(text, str):
+        return "-"
+    seconds = max(0, int(now - parse_time(text)))
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"

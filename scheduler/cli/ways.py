@@ -1,0 +1,139 @@
+"""The two ways to the board, with one face: its database, for operators; HTTP, for agents and others."""
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from scheduler.cli.located import Located, locate
+from scheduler.cli.told import wrong_usage
+from scheduler.core.claims import ClaimToken
+
+if TYPE_CHECKING:
+    from scheduler.cli.direct import DirectBoard
+    from scheduler.cli.remote import RemoteBoard
+    from scheduler.cli.upload import Upload
+
+UNDER_A_CLAIM: Final = frozenset(
+    {"claim", "claim-next", "release", "heartbeat", "output", "comment", "observe", "block", "fail"}
+)
+"""What a claim token allows. Everything else is asked without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who asks: a name, and a claim token if there is one."""
+
+    name: str
+    claim: ClaimToken | None = field(default=None, repr=False)
+    only_claim: bool = False
+    """a ticket's: an agent's run does not reach for what else lies about"""
+
+    def claim_for(self, verb: str) -> ClaimToken | None:
+        """The token, where this question may be asked with it; a ticket has nothing else to ask with."""
+        return self.claim if verb in UNDER_A_CLAIM or self.only_claim else None
+
+
+class Board(Protocol):
+    """Can be asked."""
+
+    @property
+    def shown(self) -> str:
+        """Where it is, for people; without a password."""
+
+    def ask(
+        self,
+        verb: str,
+        task: str | None,
+        body: Mapping[str, object],
+        credentials: Credentials,
+        *,
+        upload: "Upload | None" = None,
+    ) -> Any:
+        """The answer, as JSON. Raises ToldError for every other outcome."""
+
+    def changes(self) -> Iterator[list[Mapping[str, Any]]]:
+        """Events from now on, as they happen, without end. Raises ToldError."""
+
+
+def remote(url: str, environ: Mapping[str, str]) -> "RemoteBoard":
+    """Over HTTP."""
+    from scheduler.cli.remote import Address, RemoteBoard  # noqa: PLC0415 - half of the commands need no HTTP
+
+    address = Address.of(url)
+    return RemoteBoard(address, lambda: _admin_token(address.host, environ))
+
+
+@contextmanager
+def direct(url: str | None, environ: Mapping[str, str]) -> Iterator["DirectBoard"]:
+    """On the database."""
+    from scheduler.cli.direct import opened  # noqa: PLC0415 - an agent over HTTP needs no database
+
+    located = locate(environ)
+    with opened(place(url, environ, located)) as board:
+        yield board
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A board's database and files."""
+
+    url: str = field(repr=False)
+    artifacts: Path
+    may_create: bool
+    located: Located
+    private: Path | None = None
+    """the directory to make if it is missing: ours alone"""
+
+
+def place(url: str | None, environ: Mapping[str, str], located: Located) -> Place:
+    """--db, else $BLACKBOARD_DB, else what the settings say. Raises ToldError for an address of no database.
+
+    A board's files lie beside an SQLite file that was named here; else in the state directory.
+    """
+    named = url or environ.get("BLACKBOARD_DB", "").strip()
+    if not named or _file(named) == _file(located.database_url):
+        state_dir = located.state_dir
+        return Place(
+            located.database_url, state_dir / "artifacts", may_create=True, located=located, private=state_dir
+        )
+    if named.startswith(("postgresql://", "postgresql+psycopg://")):
+        return Place(named, located.state_dir / "artifacts", may_create=True, located=located)
+    file = _file(named)
+    if not isinstance(file, Path):
+        raise wrong_usage(
+            "a database is sqlite:///PATH (four slashes for an absolute path) or postgresql://USER@HOST/NAME"
+        )
+    return Place(named, file.parent / "artifacts", may_create=file.parent.is_dir(), located=located)
+
+
+def _file(url: str) -> Path | str:
+    """The file that an address of SQLite's means; any other address as it is."""
+    path = url.removeprefix("sqlite:///")
+    if path in {url, "", ":memory:"} or path.startswith("~"):
+        return url
+    return Path(path).absolute()
+
+
+def _admin_token(host: str, environ: Mapping[str, str]) -> str | None:
+    """The one given for this; the one in the state directory only goes to this machine, or a mistyped address
+    would have it."""
+    if token := environ.get("BLACKBOARD_ADMIN_TOKEN", "").strip():
+        return token
+    if not _is_here(host):
+        return None
+    located = locate(environ)
+    if located.admin_token:
+        return located.admin_token
+    with suppress(OSError, UnicodeError):
+        return located.admin_token_file.read_text(encoding="ascii").strip() or None
+    return None
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
