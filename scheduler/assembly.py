@@ -2,17 +2,20 @@
 
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import structlog
-
 from scheduler.api.app import build_app
-from scheduler.audit import AuditLog, AuditStore, FileStore, MemoryStore
+from scheduler.api.identity import Identity
+from scheduler.audit.file import FileStore
+from scheduler.audit.log import AuditLog
+from scheduler.audit.memory import MemoryStore
+from scheduler.audit.store import AuditStore
 from scheduler.blackboard.audit import BoardAuditStore
 from scheduler.blackboard.board import Board
+from scheduler.blackboard.errors import BoardError
 from scheduler.blackboard.store import Store
 from scheduler.commands import environment
 from scheduler.core.records import Attempt, Event
@@ -22,9 +25,9 @@ from scheduler.desk import Desk
 from scheduler.events import EventFeed
 from scheduler.execution import Executor
 from scheduler.gateway import Gateway
-from scheduler.metrics import Metrics
+from scheduler.metrics import BoardPicture, Metrics
 from scheduler.notifier import Notifier
-from scheduler.roster import Roster
+from scheduler.roster import Agent, Roster
 from scheduler.runs import OpenClawRunner, Runner
 from scheduler.settings import Settings
 from scheduler.sidecar import Sidecar
@@ -40,7 +43,20 @@ from shared.metrics import metrics_app
 from shared.redaction import Redactor
 from shared.serving import address
 
-_log = structlog.get_logger()
+MOST_COUNTED = 10_000
+"""Messages of the outbox: beyond that the number says nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What was there before the daemon: it owns none of it."""
+
+    settings: Settings
+    roster: Roster
+    store: Store
+    admin_token: str = field(repr=False)
+    environ: Mapping[str, str] = field(repr=False)
+    """for the commands that it calls; they get what is on a list"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +73,13 @@ class Parts:
     aclose: Callable[[], Awaitable[None]]
 
 
-def assemble(
-    settings: Settings,
-    roster: Roster,
-    store: Store,
-    token: str,
-    lifecycle: Lifecycle,
-    port: socket.socket,
-    environ: Mapping[str, str],
-) -> Parts:
+def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
     """Inside Trio. `port` listens already: tickets name it."""
+    settings, roster, store = given.settings, given.roster, given.store
+    token, environ = given.admin_token, given.environ
     board, metrics, sidecar = Board(store), Metrics(), Sidecar(settings.sidecar_url or None)
     audit = _audit(settings, board, token)
-    url = _url(settings.host, port)
+    url = _url(port)
     tickets = Tickets(settings.state_dir / "tickets", url)
     bin_dir = Path(sys.executable).parent
 
@@ -80,7 +90,7 @@ def assemble(
         note("run_started", attempt.run_id, {"agent": attempt.agent})
         feed.poke()
 
-    def on_events(events: list[Event]) -> None:
+    def on_events(events: Sequence[Event]) -> None:
         for event in events:
             audit.record(event.what, at=event.at, actor=event.who, subject=event.task, details=event.details)
         ticker.wake()
@@ -103,6 +113,7 @@ def assemble(
         starter=starter,
         tickets=tickets,
         commands=roster.commands,
+        environ=environ,
         state_dir=settings.state_dir,
         note=note,
     )
@@ -139,4 +150,86 @@ def assemble(
         "ticker": ticker.run,
         **runner_part,
     }
-    return Parts(supervised, supervisor, ticker, starter, audit, api, scraped, sidecar.aclose)
+    api = build_app(
+        desk,
+        feed=feed,
+        identity=Identity(token, listen_host=settings.host),
+        metrics=metrics,
+        record=audit.record,
+        drain_begun=lifecycle.drain_begun,
+        max_attempts=settings.max_attempts,
+    )
+    scraped = metrics_app(metrics.registry, before_scrape=partial(_look_at_board, board, metrics))
+    return Parts(
+        supervised, supervisor, ticker, starter, audit, guarded(api), guarded(scraped), sidecar.aclose
+    )
+
+
+def _audit(settings: Settings, board: Board, token: str) -> AuditLog:
+    store: AuditStore
+    match settings.audit_storage_type:
+        case "memory":
+            store = MemoryStore()
+        case "file":
+            store = FileStore(
+                settings.audit_log_dir,
+                most_bytes=settings.audit_max_file_size,
+                most_files=settings.audit_max_files,
+            )
+        case "database":
+            store = BoardAuditStore(board.store)
+    redactor = Redactor()
+    redactor.add([*settings.secrets, token])
+    return AuditLog(
+        store,
+        redactor,
+        batch_size=settings.audit_batch_size,
+        flush_seconds=settings.audit_flush_interval,
+        retention_days=settings.audit_retention_days,
+    )
+
+
+def _rules(settings: Settings, roster: Roster) -> Rules:
+    return Rules(
+        max_concurrent=settings.max_concurrent_agents,
+        run_timeout=settings.run_timeout,
+        agents={agent.id: _measures(agent) for agent in roster.agents.values()},
+        otherwise=_measures(roster.rules_for("")),
+    )
+
+
+def _measures(agent: Agent) -> AgentRules:
+    return AgentRules(
+        suspect_after=agent.suspect_after_seconds,
+        recover_after=agent.recover_after_seconds,
+        dependency_wait_after=agent.dependency_wait_seconds,
+        max_turns=agent.max_turns,
+        notify=agent.notify,
+    )
+
+
+def _runner(
+    settings: Settings, url: str, environ: Mapping[str, str]
+) -> tuple[Runner, dict[str, Callable[[], Awaitable[None]]]]:
+    """Who plays the agents, and what has to run for that besides."""
+    if settings.runner == "demo":
+        demo = DemoRunner(settings.sidecar_url, url)
+        return demo, {"demo": demo.run}
+    return OpenClawRunner(Gateway(settings.openclaw, environ)), {}
+
+
+async def _look_at_board(board: Board, metrics: Metrics) -> None:
+    try:
+        counts = await board.read(Store.counts)
+        pending = await board.read(Store.notices_pending, MOST_COUNTED)
+    except BoardError:
+        metrics.look_at(None)
+    else:
+        metrics.look_at(BoardPicture(counts, len(pending)))
+
+
+def _url(port: socket.socket) -> str:
+    """Where a run on this machine reaches the API."""
+    bound, number = address(port)
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, bound)  # noqa: S104 - compared, not bound
+    return f"http://[{reachable}]:{number}" if ":" in reachable else f"http://{reachable}:{number}"

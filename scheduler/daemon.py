@@ -18,7 +18,7 @@ import structlog
 import trio
 
 from scheduler import __version__
-from scheduler.assembly import Parts, assemble
+from scheduler.assembly import Given, Parts, assemble
 from scheduler.blackboard.errors import BoardBroken, BoardError
 from scheduler.blackboard.opening import open_board
 from scheduler.blackboard.store import Store
@@ -58,7 +58,8 @@ def run(settings: Settings, roster: Roster, notify: SdNotify, environ: Mapping[s
         # The hang-up of a terminal ends a program; to a daemon it means "read your files again", if anything.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
-            trio.run(serve_until_stopped, settings, roster, store, token, ports, notify, environ)
+            given = Given(settings, roster, store, token, environ)
+            trio.run(serve_until_stopped, given, *ports, notify)
         except* BoardBroken as broken:
             _log.critical("board_broken", error=str(broken.exceptions[0]))
             raise StartError(f"the board cannot be trusted any more: {broken.exceptions[0]}") from broken
@@ -77,18 +78,11 @@ def _open(settings: Settings) -> Store:
 
 
 async def serve_until_stopped(
-    settings: Settings,
-    roster: Roster,
-    store: Store,
-    token: str,
-    ports: tuple[socket.socket, socket.socket],
-    notify: SdNotify,
-    environ: Mapping[str, str],
+    given: Given, port: socket.socket, metrics_port: socket.socket, notify: SdNotify
 ) -> None:
     """The task tree."""
     lifecycle = Lifecycle()
-    port, metrics_port = ports
-    parts = assemble(settings, roster, store, token, lifecycle, port, environ)
+    parts = assemble(given, lifecycle, port)
     async with trio.open_nursery() as process:
         await process.start(stop_on_signals, lifecycle.begin_drain, lifecycle.end_drain)
         process.start_soon(notify.watchdog)
@@ -99,7 +93,7 @@ async def serve_until_stopped(
                 serving = partial(serve, shutdown=lifecycle.drain_begun, grace_seconds=STOP_SECONDS)
                 host, number = await servers.start(serving, parts.api_app, port)
                 _, metrics_number = await servers.start(serving, parts.metrics_app, metrics_port)
-                _tell_start(settings, store, host, number, metrics_number)
+                _tell_start(given, host, number, metrics_number)
                 notify.ready()
                 await lifecycle.drain_begun.wait()
                 notify.stopping()
@@ -121,15 +115,15 @@ async def _finish(parts: Parts) -> None:
     await parts.starter.still.acquire()
 
 
-def _tell_start(settings: Settings, store: Store, host: str, port: int, metrics_port: int) -> None:
+def _tell_start(given: Given, host: str, port: int, metrics_port: int) -> None:
     _log.info(
         "scheduler_started",
         version=__version__,
         host=host,
         port=port,
         metrics_port=metrics_port,
-        board=store.url_shown,
-        runner=settings.runner,
-        sidecar=settings.sidecar_url or "none: starts are limited by our own rules alone",
-        state_dir=str(settings.state_dir),
+        board=given.store.url_shown,
+        runner=given.settings.runner,
+        sidecar=given.settings.sidecar_url or "none: starts are limited by our own rules alone",
+        state_dir=str(given.settings.state_dir),
     )

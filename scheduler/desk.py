@@ -1,10 +1,10 @@
-"""What the API shows of the daemon, and what it may ask of it: one place that reads everybody's statistics."""
+"""What the API shows of the daemon and may ask of it: one place that reads everybody's statistics."""
 
 from collections.abc import Callable, Mapping
 from math import isinf
 from typing import Final
 
-from scheduler.audit import AuditLog
+from scheduler.audit.log import AuditLog
 from scheduler.blackboard.board import Board
 from scheduler.core.snapshot import AgentRecord
 from scheduler.metrics import DaemonPicture, agent_pictures
@@ -60,7 +60,7 @@ class Desk:
         """How each part is, the database apart, which is asked when somebody wants to know."""
         audit, sighting, capacity = self._audit.statistics(), self._ticker.sighting, self._ticker.capacity
         parts: dict[str, Mapping[str, object]] = {
-            "audit_logger": _part(HEALTHY if audit.healthy else DEGRADED, audit.last_error),
+            "audit_logger": _part(HEALTHY if audit.healthy else DEGRADED, audit.last_error or ""),
             "sidecar": _part(HEALTHY if capacity.known else DEGRADED, capacity.error)
             if self._has_sidecar
             else _part("off", "no sidecar is configured: starts are limited by our own rules alone"),

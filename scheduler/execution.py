@@ -16,7 +16,7 @@ import trio
 
 from scheduler.blackboard.board import Board
 from scheduler.blackboard.store import Store
-from scheduler.checks import OutputFile, run_checks
+from scheduler.checks import ChecksError, OutputFile, run_checks
 from scheduler.core import commands as c
 from scheduler.core import deciding, endings, expects, running, watching
 from scheduler.core.change import Change
@@ -65,11 +65,13 @@ class Executor:
         starter: Starter,
         tickets: Tickets,
         commands: Mapping[str, tuple[str, ...]],
+        environ: Mapping[str, str],
         state_dir: Path,
         note: Note,
     ) -> None:
         self._board, self._runner, self._starter, self._tickets = board, runner, starter, tickets
-        self._commands, self._state_dir, self._note = commands, state_dir, note
+        self._commands, self._environ = commands, environ
+        self._state_dir, self._note = state_dir, note
 
     async def carry_out(self, plan: Sequence[c.Command], done: Done, now: float) -> None:
         """In the plan's order. Raises BoardError where the board cannot be written."""
@@ -83,12 +85,15 @@ class Executor:
             except Refused as refusal:
                 done.outdated += 1
                 _log.debug("command_outdated", command=type(command).__name__, reason=refusal.message)
+            except ChecksError as error:
+                _log.warning("output_not_checked", error=str(error))  # the next tick tries again
         if explanations:
             await self._board.write(Store.explain, explanations)
 
     async def _one(self, command: c.Command, done: Done, now: float) -> None:
-        if (verb := watching.VERBS.get(type(command))) is not None:
-            await self._task(command.task, partial(verb, asked=command, now=now), now)
+        if isinstance(command, c.OnTheBoard):
+            verb = partial(watching.VERBS[type(command)], asked=command, now=now)
+            await self._task(command.task, verb, now)
             return
         match command:
             case c.Start(task, agent):
@@ -97,9 +102,9 @@ class Executor:
                 await self._end(command, done, now)
             case c.ProveStart(attempt) | c.NeverStarted(attempt):
                 began = isinstance(command, c.ProveStart)
-                verb = running.started if began else partial(running.never_started, why=_UNKNOWN)
+                what = running.started if began else partial(running.never_started, why=_UNKNOWN)
                 async with self._starter.still:  # it may be being started at this very moment
-                    await self._attempt(attempt, partial(verb, now=now), now)
+                    await self._attempt(attempt, partial(what, now=now), now)
             case c.StopRun():
                 await self._stop(command, done, now)
             case c.CheckOutput(task, epoch):
@@ -197,9 +202,13 @@ class Executor:
             findings: tuple[str, ...] = ("there is no output that is not empty",)
         else:
             found = await run_checks(
-                wanted, files, schema_dir=self._state_dir / "schemas", commands=self._commands
+                wanted,
+                files,
+                schema_dir=self._state_dir / "schemas",
+                commands=self._commands,
+                environ=self._environ,
             )
-            findings = tuple(f"{each.check}: {each.message}" for each in found)
+            findings = tuple(map(str, found))
         await self._task(task_id, partial(deciding.judge, findings=findings, epoch=epoch, now=now), now)
 
     def _file(self, output: Output) -> OutputFile:

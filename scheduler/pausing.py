@@ -1,4 +1,4 @@
-"""`agent-scheduler pause` and `resume`: written on the board, where the running daemon sees it, or the next."""
+"""`agent-scheduler pause` and `resume`: written on the board, where the daemon of now or later sees it."""
 
 import re
 from getpass import getuser

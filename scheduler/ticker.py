@@ -122,6 +122,11 @@ class Ticker:
         """No further ticks; what runs goes on running."""
         self.running = False
 
+    async def idle(self) -> None:
+        """Wait for the tick under way; there must be no further one (`stop`)."""
+        async with self._one_at_a_time:
+            pass
+
     @property
     def next_tick_at(self) -> float | None:
         """Unix seconds; None: stopped."""
@@ -142,7 +147,8 @@ class Ticker:
         """Run one now; if one is under way, after it. `fresh`: look at the gateway, however lately we did."""
         async with self._one_at_a_time:
             began, now = clock.monotonic(), clock.wall()
-            done, alarms, live, error = Done(), (), 0, ""
+            done, live, error = Done(), 0, ""
+            alarms: tuple[str, ...] = ()
             try:
                 alarms, live = await self._settle(now, done, fresh=fresh)
             except BoardBroken:

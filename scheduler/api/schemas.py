@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from scheduler.core.records import Run, Verdict
 from scheduler.core.states import Status
-from scheduler.core.task import Approval, Priority, Source
+from scheduler.core.task import Approval, BlockedBy, Priority, Source
 
 Schema = dict[str, Any]
 
@@ -65,6 +65,7 @@ _TASK: Final[dict[str, Schema]] = {
     "waiting_for": nullable(TEXT),
     "waiting_because": nullable(TEXT),
     "expected_start_at": nullable(TIME),
+    "blocked_by": nullable(words(*BlockedBy)),
     "blocked_reason": nullable(TEXT),
     "not_before": nullable(TIME),
     "created_at": TIME,

@@ -23,7 +23,7 @@ from typing import Final
 import structlog
 import trio
 
-from scheduler.audit.record import JSON, AuditRecord, plain
+from scheduler.audit.record import AuditRecord, plain
 from scheduler.audit.store import AuditStore
 from shared import clock
 from shared.redaction import Redactor
@@ -41,7 +41,7 @@ DAY_SECONDS: Final = 86_400.0
 
 PRUNE_RETRY_SECONDS: Final = 3_600.0
 
-_NO_DETAILS: Final[Mapping[str, JSON]] = MappingProxyType({})
+_NO_DETAILS: Final[Mapping[str, object]] = MappingProxyType({})
 
 _log = structlog.get_logger()
 
@@ -112,7 +112,7 @@ class AuditLog:
         actor: str,
         subject: str,
         outcome: str = "ok",
-        details: Mapping[str, JSON] = _NO_DETAILS,
+        details: Mapping[str, object] = _NO_DETAILS,
     ) -> None:
         """Take a record, without waiting. Secrets in it are masked, but had better not be there."""
         if self._closed:

@@ -43,7 +43,7 @@ class AuditRecord:
     """The id of what it was done to: a task, an agent, a setting."""
     outcome: str
     """`ok`, or the code of the refusal."""
-    details: Mapping[str, JSON]
+    details: Mapping[str, object]
 
 
 def plain(record: AuditRecord, redactor: Redactor) -> AuditRecord:

@@ -1,4 +1,4 @@
-"""The audit log's store in the board's database."""
+"""The board as a place for the audit log."""
 
 from collections.abc import Sequence
 
@@ -7,18 +7,15 @@ from scheduler.blackboard.store import Store
 
 
 class BoardAuditStore:
-    """Keeps records beside the tasks that they speak of: one backup has both."""
+    """What the audit log writes to, and prunes: see `scheduler.audit.store`."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def write(self, records: Sequence[AuditRecord]) -> None:
-        """All of them, in this order. Raises BoardError."""
+        """All of them or none. Raises BoardError."""
         self._store.write_audit(records)
 
     def prune(self, before: float) -> int:
-        """Delete what happened before `before`; how many records that were. Raises BoardError."""
+        """How many were older than that Unix time. Raises BoardError."""
         return self._store.prune_audit(before)
-
-    def __repr__(self) -> str:
-        return f"<BoardAuditStore at {self._store.url_shown}>"

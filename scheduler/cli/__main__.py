@@ -13,6 +13,7 @@ from typing import Annotated, Final
 import typer
 
 from scheduler.cli.commands import cards, holding, overview, steering, upkeep
+from scheduler.cli.light import LightCommand, LightGroup
 from scheduler.cli.line import AsJson, ClaimText, Db, Options, TicketFile, Url, on_the_line, shared_options
 from scheduler.cli.printing import clean, print_json
 from scheduler.cli.told import USAGE, ToldError
@@ -22,6 +23,7 @@ UsageError: Final = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="blackboard",
+    cls=LightGroup,
     help="The board of tasks that agents and people share.",
     no_args_is_help=False,
     # A traceback with the values of local variables in it would print tokens.
@@ -62,7 +64,7 @@ for _command in (
     *upkeep.COMMANDS,
 ):
     _name = _command.__name__.removesuffix("_")
-    app.command(_name)(on_the_line(_command))
+    app.command(_name, cls=LightCommand)(on_the_line(_command))
 
 
 def run(arguments: Sequence[str]) -> int:

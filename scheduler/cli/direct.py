@@ -3,10 +3,9 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from scheduler.blackboard.errors import BoardError, BoardUnavailable
+from scheduler.blackboard.errors import BoardError
 from scheduler.blackboard.store import Store
 from scheduler.cli.told import ToldError
 from scheduler.cli.ways import Credentials, Place
@@ -88,8 +87,6 @@ def opened(place: Place) -> Iterator[DirectBoard]:
 
 
 def _open(place: Place) -> Store:
-    if place.private is not None:
-        _make_private(place.private)
     return Store.open(
         place.url,
         artifacts=place.artifacts,
@@ -98,16 +95,6 @@ def _open(place: Place) -> Store:
         max_overflow=place.located.max_overflow,
         high_risk=place.located.high_risk,
     )
-
-
-def _make_private(directory: Path) -> None:
-    """Ours alone, with its missing parents; one that is there is somebody's decision."""
-    missing = [each for each in (directory, *directory.parents) if not each.is_dir()]
-    try:
-        for each in reversed(missing):
-            each.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise BoardUnavailable(f"cannot make the directory {directory}: {error.strerror}") from error
 
 
 @contextmanager

@@ -40,7 +40,7 @@ Url = Annotated[
     ),
 ]
 TicketFile = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--ticket", metavar="FILE", help="What the scheduler wrote for a run.", rich_help_panel=_PANEL
     ),
@@ -58,7 +58,7 @@ class Options:
 
     db: str | None = None
     url: str | None = None
-    ticket: Path | None = None
+    ticket: str | None = None
     claim: str | None = field(default=None, repr=False)
     as_json: bool = False
 
@@ -78,7 +78,7 @@ class Line:
         if options.ticket is not None:
             if options.db is not None:
                 raise wrong_usage("--ticket leads to the scheduler, --db to a database: one of them")
-            self._ticket = read_ticket(options.ticket)
+            self._ticket = read_ticket(Path(options.ticket))
 
     @property
     def has_claim(self) -> bool:

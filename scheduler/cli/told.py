@@ -1,5 +1,6 @@
 """The one way in which a command ends without having done what was asked."""
 
+from math import isfinite
 from typing import Final
 
 USAGE: Final = "usage"
@@ -13,6 +14,29 @@ class ToldError(Exception):
         self.code = code
         self.message = message
         self.exit_code = exit_code
+
+
+def whole_number(option: str, text: str | None) -> int | None:
+    """What stands after an option that takes a number; None where it was not given. Raises ToldError."""
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise wrong_usage(f"{option} takes a whole number") from error
+
+
+def seconds(option: str, text: str | None) -> float | None:
+    """The same for a duration."""
+    if text is None:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not isfinite(number):
+        raise wrong_usage(f"{option} takes a number of seconds")
+    return number
 
 
 def wrong_usage(message: str) -> ToldError:

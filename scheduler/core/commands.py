@@ -190,24 +190,29 @@ class ArchiveSession:
     attempt: Attempt
 
 
+OnTheBoard = (
+    BecameClaimable
+    | BlockDependant
+    | CountTurns
+    | Excuse
+    | Expire
+    | FreeDependant
+    | Suspect
+    | TellDependency
+    | TooManyTurns
+    | WarnTurns
+)
+"""Nothing but a change of one task: `watching` has a verb for each."""
+
 Command = (
-    ProveStart
+    OnTheBoard
+    | ProveStart
     | EndRun
     | NeverStarted
     | StopRun
-    | Expire
-    | Excuse
-    | Suspect
-    | WarnTurns
-    | CountTurns
-    | TooManyTurns
     | CheckOutput
     | AskReviewer
     | ApplyReview
-    | BlockDependant
-    | FreeDependant
-    | BecameClaimable
-    | TellDependency
     | Start
     | Explain
     | ArchiveSession

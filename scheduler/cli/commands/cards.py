@@ -9,7 +9,7 @@ import typer
 
 from scheduler.cli.line import Line
 from scheduler.cli.printing import moment, print_json, say, table
-from scheduler.cli.told import wrong_usage
+from scheduler.cli.told import whole_number, wrong_usage
 from scheduler.cli.ways import Board, Credentials
 
 _MOST_DESCRIPTION_BYTES: Final = 4_000_000
@@ -18,7 +18,7 @@ _PAGE: Final = 1_000
 Id = Annotated[str, typer.Argument(metavar="ID", help="Of a task, as T-0042.", show_default=False)]
 Title = Annotated[str | None, typer.Option(metavar="TEXT")]
 Description = Annotated[str | None, typer.Option(metavar="TEXT")]
-DescriptionFile = Annotated[Path | None, typer.Option(metavar="FILE", help="`-`: standard input.")]
+DescriptionFile = Annotated[str | None, typer.Option(metavar="FILE", help="`-`: standard input.")]
 Priority = Annotated[str | None, typer.Option(metavar="P", help="urgent, high, normal or low.")]
 Assignee = Annotated[str | None, typer.Option(metavar="AGENT", help="'': nobody, agents may claim it.")]
 DependsOn = Annotated[list[str] | None, typer.Option(metavar="ID", help="Again for more; '': none.")]
@@ -30,8 +30,8 @@ Expect = Annotated[
     ),
 ]
 Review = Annotated[str | None, typer.Option(metavar="HOW", help="accept_nonempty, person or agent:ID.")]
-MaxTurns = Annotated[int | None, typer.Option(metavar="N", min=0, help="0: as its agent's rules say.")]
-MaxAttempts = Annotated[int | None, typer.Option(metavar="N", min=1)]
+MaxTurns = Annotated[str | None, typer.Option(metavar="N", help="0: as its agent's rules say.")]
+MaxAttempts = Annotated[str | None, typer.Option(metavar="N")]
 NotBefore = Annotated[str | None, typer.Option(metavar="TIME", help="As 2026-03-01T09:30:00Z; '': at once.")]
 
 
@@ -63,8 +63,8 @@ def create(
         "risk_tools": _entries(risk_tool),
         "expects": _entries(expect),
         "review": review,
-        "max_turns": max_turns or None,
-        "max_attempts": max_attempts,
+        "max_turns": whole_number("--max-turns", max_turns) or None,
+        "max_attempts": whole_number("--max-attempts", max_attempts),
         "not_before": not_before or None,
     }
     made = line.ask("create", None, {name: value for name, value in body.items() if value is not None})
@@ -78,16 +78,19 @@ def list_(
     assignee: Annotated[str | None, typer.Option(metavar="AGENT")] = None,
     claimable: Annotated[bool, typer.Option("--claimable", help="What may be claimed now.")] = False,
     archived: Annotated[bool, typer.Option("--archived", help="With those put away.")] = False,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Else all.")] = None,
+    limit: Annotated[str | None, typer.Option(metavar="N", help="Else all.")] = None,
 ) -> None:
     """List tasks."""
+    most = whole_number("--limit", limit)
+    if most is not None and most < 1:
+        raise wrong_usage("--limit takes a whole number above 0")
     asked: dict[str, object] = {"claimable": claimable, "archived": archived}
     if status:
         asked["status"] = status
     if assignee is not None:
         asked["assignee"] = assignee
     with line.board() as board:
-        tasks = list(every_task(board, line.credentials(None), asked, limit))
+        tasks = list(every_task(board, line.credentials(None), asked, most))
     if line.as_json:
         print_json(tasks)
         return
@@ -160,8 +163,8 @@ def set_(
         "risk_tools": _entries(risk_tool),
         "expects": _entries(expect),
         "review": review,
-        "max_turns": max_turns,
-        "max_attempts": max_attempts,
+        "max_turns": whole_number("--max-turns", max_turns),
+        "max_attempts": whole_number("--max-attempts", max_attempts),
         "not_before": not_before,
     }
     body = {name: value for name, value in given.items() if value is not None}
@@ -184,16 +187,16 @@ def _why(card: Mapping[str, Any]) -> str:
     return f" {card['blocked_reason']}" if card["blocked_reason"] else ""
 
 
-def _description(text: str | None, file: Path | None) -> str | None:
+def _description(text: str | None, file: str | None) -> str | None:
     if file is None:
         return text
     if text is not None:
         raise wrong_usage("--description or --description-file, not both")
     try:
-        if str(file) == "-":
+        if file == "-":
             content = sys.stdin.buffer.read(_MOST_DESCRIPTION_BYTES + 1)
         else:
-            with file.open("rb") as stream:
+            with Path(file).open("rb") as stream:
                 content = stream.read(_MOST_DESCRIPTION_BYTES + 1)
         if len(content) > _MOST_DESCRIPTION_BYTES:
             raise wrong_usage(f"{file} is longer than any description may be")

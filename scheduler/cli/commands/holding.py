@@ -13,7 +13,7 @@ import typer
 from scheduler.cli.commands.cards import show_card
 from scheduler.cli.line import Line
 from scheduler.cli.printing import moment, print_json, say
-from scheduler.cli.told import wrong_usage
+from scheduler.cli.told import seconds, whole_number, wrong_usage
 from scheduler.cli.upload import Upload, from_file, from_stdin, from_text
 
 DEFAULT_NAME: Final = "output.md"
@@ -39,14 +39,14 @@ def claim(
         bool, typer.Option("--next", help="Whatever may be claimed, the most urgent first.")
     ] = False,
     agent: Annotated[str | None, typer.Option(metavar="AGENT", help="Who claims; else the ticket's.")] = None,
-    ttl: Annotated[float | None, typer.Option(metavar="SECONDS", help="Of the lease; else 1800.")] = None,
+    ttl: Annotated[str | None, typer.Option(metavar="SECONDS", help="Of the lease; else 1800.")] = None,
 ) -> None:
     """Take a task, and get the token that allows to write on it."""
     if next_ == (task is not None):
         raise wrong_usage("claim ID, or claim --next")
     if agent is None and not line.has_claim:
         raise wrong_usage("who claims? Say --agent AGENT")
-    body: dict[str, object] = {"agent": agent, "ttl": ttl}
+    body: dict[str, object] = {"agent": agent, "ttl": seconds("--ttl", ttl)}
     body = {name: value for name, value in body.items() if value is not None}
     claimed = line.ask("claim-next" if next_ else "claim", task, body)
     if line.as_json:
@@ -65,14 +65,18 @@ def heartbeat(
     line: Line,
     task: OptionalId = None,
     *,
-    turn: Annotated[int | None, typer.Option(metavar="N", help="The turn that has begun.")] = None,
+    turn: Annotated[str | None, typer.Option(metavar="N", help="The turn that has begun.")] = None,
     note: Annotated[str | None, typer.Option(metavar="TEXT", help="Progress, in words.")] = None,
     waiting_for: Annotated[
         str | None, typer.Option(metavar="WHAT", help="Stands until the next write; nobody calls you stuck.")
     ] = None,
 ) -> None:
     """Say that you are alive and how far you are."""
-    given: dict[str, object] = {"turn": turn, "note": note, "waiting_for": waiting_for}
+    given: dict[str, object] = {
+        "turn": whole_number("--turn", turn),
+        "note": note,
+        "waiting_for": waiting_for,
+    }
     _write(line, "heartbeat", task, {name: value for name, value in given.items() if value is not None})
 
 
@@ -82,7 +86,7 @@ def output(
         list[str] | None, typer.Argument(metavar="[ID] [-]", help="`-`: standard input.", show_default=False)
     ] = None,
     *,
-    file: Annotated[Path | None, typer.Option(metavar="PATH")] = None,
+    file: Annotated[str | None, typer.Option(metavar="PATH")] = None,
     text: Annotated[str | None, typer.Option(metavar="TEXT")] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Else the file's, or output.md.")] = None,
     final: Annotated[bool, typer.Option("--final", help="The result: it goes into review.")] = False,
@@ -108,9 +112,9 @@ def output(
     )
 
 
-def _upload(file: Path | None, text: str | None) -> contextlib.AbstractContextManager[Upload]:
+def _upload(file: str | None, text: str | None) -> contextlib.AbstractContextManager[Upload]:
     if file is not None:
-        return from_file(file)
+        return from_file(Path(file))
     return from_stdin() if text is None else from_text(text)
 
 

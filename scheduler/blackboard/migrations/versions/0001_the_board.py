@@ -116,7 +116,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number", name=op.f("pk_tasks")),
         sa.UniqueConstraint("source", "external_id", name=op.f("uq_tasks_source")),
     )
-    op.create_index(op.f("ix_tasks_assignee"), "tasks", ["assignee", "status"])
+    op.create_index(op.f("ix_tasks_assignee"), "tasks", ["assignee"])
     op.create_index(op.f("ix_tasks_review_of"), "tasks", ["review_of"])
     op.create_index(op.f("ix_tasks_status"), "tasks", ["status", "priority", "pending_since", "number"])
     op.create_table(
@@ -138,6 +138,7 @@ def upgrade() -> None:
         sa.Column("archived_at", sa.Double()),
         sa.ForeignKeyConstraint(["task"], ["tasks.number"], name=op.f("fk_attempts_task")),
         sa.PrimaryKeyConstraint("task", "epoch", name=op.f("pk_attempts")),
+        sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_attempts_run"), "attempts", ["run", "archived_at", "ended_at"])
     op.create_table(
@@ -170,6 +171,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["depends_on"], ["tasks.number"], name=op.f("fk_dependencies_depends_on")),
         sa.ForeignKeyConstraint(["task"], ["tasks.number"], name=op.f("fk_dependencies_task")),
         sa.PrimaryKeyConstraint("task", "depends_on", name=op.f("pk_dependencies")),
+        sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_dependencies_depends_on"), "dependencies", ["depends_on"])
     op.create_table(

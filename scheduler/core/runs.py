@@ -1,0 +1,269 @@
+"""What OpenClaw's words about sessions mean for runs. The shapes were measured on 2026.9.6.
+
+One run has one session, which is ours alone; and the session, not the run, is what counts. For a gateway that
+was killed in the middle of a run takes the session up again after its start, one session at a time and under
+a run id of its own making.
+
+What a row of ``sessions.list`` says:
+
+| `hasActiveRun` | `status` | archived | |
+|---|---|---|---|
+| true | any | any | running |
+| false | `running` | no | running: interrupted by a restart, and in line to be taken up again |
+| false | `running` | yes | aborted: what is archived is not taken up again |
+| false | `done` | any | ended well |
+| false | `failed`, `timeout` | any | failed |
+| false | `killed` | any | aborted |
+| false | none | no | absent, once it has been like that for a minute |
+| false | another word | any | nobody knows |
+
+No status: only a model was chosen for the session, or the gateway was killed within seconds of accepting the
+run, and has forgotten that it did.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from scheduler.core.sighting import RunState
+
+Row = Mapping[str, Any]
+"""A session, in OpenClaw's JSON."""
+
+SETTLED_AFTER_SECONDS: Final = 60.0
+"""A session without a status that is younger may still be about to begin; none was ever seen to."""
+
+_OURS: Final = re.compile(r"agent:([a-z0-9_-]+):task-t-[a-z0-9]+-[1-9][0-9]*")
+
+_ENDED: Final = {
+    "done": RunState.OK,
+    "failed": RunState.FAILED,
+    "timeout": RunState.FAILED,
+    "killed": RunState.ABORTED,
+}
+
+
+def is_ours(session_key: str) -> bool:
+    """Whether the session is one that we make for a run. No other is ever stopped or archived."""
+    return _OURS.fullmatch(session_key) is not None
+
+
+def standing(row: Row, listed_at: float) -> RunState:
+    """How the run of this session stands, by a list that the gateway made at that Unix time of its own."""
+    status, archived = row.get("status"), row.get("archived") is True
+    if row.get("hasActiveRun") is True:
+        return RunState.RUNNING
+    if status == "running":
+        return RunState.ABORTED if archived else RunState.RUNNING
+    if status is None:
+        changed_at = _seconds(row.get("updatedAt"))
+        settled = changed_at is not None and listed_at - changed_at >= SETTLED_AFTER_SECONDS
+        return RunState.ABSENT if archived or settled else RunState.UNKNOWN
+    return _ENDED.get(status, RunState.UNKNOWN) if isinstance(status, str) else RunState.UNKNOWN
+
+
+def has_begun(row: Row) -> bool:
+    """Whether a run was ever under way in this session: then nothing may be started in it again.
+
+    The idempotency key alone does not see to that. The gateway remembers keys for five minutes, and not over
+    a restart; after that a repeated start is accepted, and spoils the session of the run that has ended.
+    """
+    return row.get("status") is not None or row.get("hasActiveRun") is True or row.get("archived") is True
+
+
+def busy_agents(rows: Iterable[Row], listed_at: float) -> dict[str, float]:
+    """Agent -> newest activity in a session in which a person may be talking with it.
+
+    Background sessions (``isBackground``: cron, heartbeat, hook, subagent, …) are nobody's conversation, and
+    our own runs have subagents, too.
+    """
+    busy: dict[str, float] = {}
+    for row in rows:
+        agent, key = row.get("agentId"), row.get("key")
+        if not isinstance(agent, str) or not isinstance(key, str) or is_ours(key):
+            continue
+        if row.get("isBackground") is True or row.get("archived") is True:
+            continue
+        stamps = (_seconds(row.get(name)) for name in ("lastInteractionAt", "lastActivityAt"))
+        newest = listed_at if row.get("hasActiveRun") is True else max(filter(None, stamps), default=0.0)
+        if newest > busy.get(agent, 0.0):
+            busy[agent] = newest
+    return busy
+
+
+def tokens_of(row: Row) -> int | None:
+    """Tokens in and out of all calls; None where OpenClaw does not say (`totalTokens` is another thing: the
+    size of the context).
+    """
+    counts = [row.get("inputTokens"), row.get("outputTokens")]
+    known = [count for count in counts if isinstance(count, int)]
+    return sum(known) if known else None
+
+
+def listed_at(answer: Row) -> float:
+    """The gateway's own time of a list, in Unix seconds; 0, which settles nothing, if it does not say."""
+    return _seconds(answer.get("ts")) or 0.0
+
+
+# -- transcripts ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a transcript says of its run."""
+
+    answer: str
+    error: str
+    turns: int
+
+
+def told(messages: Iterable[Row]) -> Told:
+    """`messages` of ``chat.history``, oldest first.
+
+    A turn is one call of the model: a message of the assistant's with a `stopReason`. (Text before a tool
+    call is listed a second time, without one.) What ends with a tool call is no answer, and a turn that goes
+    well makes an earlier failure undone.
+    """
+    answer, error, turns = "", "", 0
+    for message in messages:
+        text = _text(message.get("content"))
+        if message.get("role") == "custom" and message.get("customType") == "run-failed-before-reply":
+            answer, error = "", text
+        elif message.get("role") == "assistant" and (reason := message.get("stopReason")) is not None:
+            if reason in {"error", "aborted"}:
+                answer, error = "", text or str(message.get("errorMessage", reason))
+            else:
+                turns += 1
+                answer, error = "" if reason == "toolUse" else text, ""
+    return Told(answer, error.removeprefix("⚠️").strip(), turns)
+
+
+def _text(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = (part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "text")
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+# -- why a run failed -------------------------------------------------------------------------------------
+
+
+class FailureCause(StrEnum):
+    """All but `other` are the world's fault, and cost the task no attempt."""
+
+    RATE_LIMIT = "rate_limit"
+    REJECTED_KEY = "rejected_key"
+    MODEL_UNAVAILABLE = "model_unavailable"
+    GATEWAY_DOWN = "gateway_down"
+    OTHER = "other"
+
+
+_BY_STATUS: Final = {
+    "401": FailureCause.REJECTED_KEY,
+    "402": FailureCause.REJECTED_KEY,
+    "403": FailureCause.REJECTED_KEY,
+    "404": FailureCause.MODEL_UNAVAILABLE,
+    "410": FailureCause.MODEL_UNAVAILABLE,
+    "429": FailureCause.RATE_LIMIT,
+    "500": FailureCause.MODEL_UNAVAILABLE,
+    "502": FailureCause.MODEL_UNAVAILABLE,
+    "503": FailureCause.MODEL_UNAVAILABLE,
+    "504": FailureCause.MODEL_UNAVAILABLE,
+}
+_STATUS: Final = re.compile(r"\bHTTP (\d{3})\b")
+
+# OpenClaw's wording, where it names no status. The first that fits.
+_BY_WORDS: Final = (
+    (FailureCause.RATE_LIMIT, re.compile(r"rate.?limit|too many requests|quota")),
+    (
+        FailureCause.REJECTED_KEY,
+        re.compile(r"authentication failed|unauthorized|api key|auth/billing|billing|re-authenticate"),
+    ),
+    (
+        FailureCause.MODEL_UNAVAILABLE,
+        re.compile(
+            r"model (?:was )?not found|unknown model|model .*unavailable|overloaded|end of life"
+            r"|network connection error|connection (?:error|refused)|provider internal error"
+        ),
+    ),
+    (FailureCause.GATEWAY_DOWN, re.compile(r"gateway .*(?:not reachable|closed|restart|shutting down)")),
+)
+
+
+def failure_cause(error: str) -> FailureCause:
+    """What a run's error text is about."""
+    if (status := _STATUS.search(error)) is not None and status[1] in _BY_STATUS:
+        return _BY_STATUS[status[1]]
+    words = error.lower()
+    return next((cause for cause, said in _BY_WORDS if said.search(words)), FailureCause.OTHER)
+
+
+# -- which model ------------------------------------------------------------------------------------------
+
+PROVIDERS: Final = {"urgent": "nvidia-urgent", "high": "nvidia-high"}
+"""Priority -> the provider whose requests have it. The others run as the agent always does: with `nvidia-low`
+the sidecar would refuse after two seconds what only had to wait.
+"""
+_SIDECAR: Final = frozenset({"nvidia", "nvidia-urgent", "nvidia-high", "nvidia-low"})
+
+
+def model_for(priority: str, agent_model: str) -> str | None:
+    """The agent's own model by the provider of that priority; None: it stays as it is.
+
+    An agent whose model does not come through the sidecar keeps it: there is no priority to be had.
+    """
+    provider = PROVIDERS.get(priority)
+    own, _, model = agent_model.partition("/")
+    if provider is None or not model or own not in _SIDECAR or own == provider:
+        return None
+    return f"{provider}/{model}"
+
+
+def agent_models(answer: Row) -> dict[str, str]:
+    """Agent -> `provider/model`, from ``agents.list``."""
+    models = {}
+    for agent in _objects(answer.get("agents")):
+        model = agent.get("model")
+        primary = model.get("primary") if isinstance(model, dict) else model
+        if isinstance(name := agent.get("id"), str) and isinstance(primary, str):
+            models[name] = primary
+    return models
+
+
+def offered_models(answer: Row) -> frozenset[str]:
+    """Each `provider/model` of ``models.list`` that can be used. It has to be asked: ``sessions.patch`` takes
+    any model of a provider that it knows, and then the run fails.
+    """
+    return frozenset(
+        f"{model.get('provider')}/{model.get('id')}"
+        for model in _objects(answer.get("models"))
+        if model.get("available") is not False
+    )
+
+
+# -- what fits --------------------------------------------------------------------------------------------
+
+_LEFT_OUT: Final = "\n\n[… left out here: {} characters; read the task on the board …]\n\n"
+
+
+def shortened(prompt: str, excess_bytes: int) -> str:
+    """`prompt` without at least that many bytes of its middle: its head names the task, and its end says how
+    to write.
+    """
+    if excess_bytes <= 0:
+        return prompt
+    # A character is at least one byte, so as many characters are enough, if the note is paid for, too.
+    cut = min(len(prompt), excess_bytes + len(_LEFT_OUT.encode()) + 10)
+    begin = (len(prompt) - cut) // 2
+    return prompt[:begin] + _LEFT_OUT.format(cut) + prompt[begin + cut :]
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _seconds(milliseconds: object) -> float | None:
+    return milliseconds / 1000 if isinstance(milliseconds, int | float) else None
