@@ -8,8 +8,8 @@ with 0. Failure ends with 1 and ``{"ok":false,"error":{"type","message",…}}``,
 
 - ``gateway_transport_error``: with ``ECONNREFUSED`` in `reason` nobody listens; any other end of the
   connection, and `kind` ``timeout``, leave open what became of the question;
-- ``gateway_request_error``: the gateway's own refusal, with `code` and `retryable`. While it stops (up to 315 s,
-  as long as runs are under way) it admits nobody: `reason` ``websocket-upgrade-rejected``;
+- ``gateway_request_error``: the gateway's own refusal, with `code` and `retryable`. While it stops, for which
+  it waits up to 315 s for its runs, it admits nobody: `reason` ``websocket-upgrade-rejected``;
 - ``gateway_credentials_required``, ``cli_error``: the command line would not ask at all.
 
 A question costs about one second of a core.
@@ -54,8 +54,8 @@ class AnswerLostError(OpenClawError):
 
 
 class GatewayError(OpenClawError):
-    """The gateway, or the command line, refused. `final`: the question is wrong, or we have no right to ask it,
-    so it will be refused again. `answer` is all that was said.
+    """The gateway, or the command line, refused. `final`: the question is wrong, or not ours to ask, so it
+    will be refused again. `answer` is all that was said.
     """
 
     def __init__(self, message: str, *, final: bool, answer: Answer) -> None:

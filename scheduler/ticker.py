@@ -20,7 +20,7 @@ import trio
 from scheduler.blackboard.board import Board
 from scheduler.blackboard.errors import BoardBroken, BoardError
 from scheduler.blackboard.store import Store
-from scheduler.core.capacity import Appetite, CallerActivity, Capacity, waiting_agents
+from scheduler.core.capacity import Appetite, CallerActivity, Capacity, waiting_agents, waiting_sessions
 from scheduler.core.commands import Command, Explain, Start
 from scheduler.core.plan import plan
 from scheduler.core.records import Notice, Run
@@ -216,9 +216,20 @@ class Ticker:
             capacity=self.capacity,
             rules=self._rules(),
             next_tick_at=self.next_tick_at or math.inf,
-            waiting_agents=frozenset(waiting_agents(self.activities)),
+            waiting_agents=self._waiting_agents(board),
             expected_rpm={agent: self.appetite.expected_rpm(agent) for agent in agents if agent},
         )
+
+    def _waiting_agents(self, board: BoardSnapshot) -> frozenset[str]:
+        """Who has a request at the sidecar, by the name that it carries, else by the session of its run."""
+        sessions = waiting_sessions(self.activities)
+        runs = self.sighting.runs
+        by_session = {
+            each.agent
+            for each in board.attempts
+            if (seen := runs.get(each.run_id)) is not None and seen.session_id in sessions
+        }
+        return frozenset(waiting_agents(self.activities)) | by_session
 
     async def _alarm(self, alarms: tuple[str, ...], now: float) -> None:
         """Once an hour for the same trouble, however many ticks see it."""

@@ -3,6 +3,7 @@
 Only `orig`, what the driver itself says, goes into a message: SQLAlchemy's own text holds the statement.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -10,7 +11,7 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from scheduler.blackboard.errors import BoardBroken, BoardBusy, BoardError, BoardUnavailable
+from scheduler.blackboard.errors import BoardBroken, BoardBusy, BoardUnavailable
 from scheduler.core.errors import Code, Refused
 
 
@@ -68,23 +69,28 @@ def translated(shown: str) -> Iterator[None]:
         raise Refused(Code.INVALID, "the board cannot keep so large a number") from error
 
 
+def sqlite_fault(error: sqlite3.Error, shown: str) -> Exception:
+    """The same for somebody who talks to SQLite itself; what is a fault of ours stays as it is."""
+    kind = _sqlite_kind(error)
+    return error if kind is None else _made(kind, shown, error)
+
+
 def _told(error: DBAPIError, shown: str) -> Exception:
-    said = _first_line(error.orig)
     kind = _kind(error)
-    if kind is None:
+    if kind is None or error.orig is None:
         return error
-    if kind is BoardBusy:
-        return BoardBusy(f"{shown} is busy: {said}")
-    if issubclass(kind, BoardError):
-        return kind(f"{shown} cannot be used: {said}")
-    return kind(said)
+    return _made(kind, shown, error.orig)
+
+
+def _made(kind: type[Exception], shown: str, error: BaseException) -> Exception:
+    said = str(error).strip().partition("\n")[0] or "no reason given"
+    return kind(f"{shown} {'is busy' if kind is BoardBusy else 'cannot be used'}: {said}")
 
 
 def _kind(error: DBAPIError) -> type[Exception] | None:
     """None: it is a fault of ours, and stays as it is."""
-    sqlite = getattr(error.orig, "sqlite_errorname", None)
-    if sqlite is not None:
-        return next((kind for name, kind in _SQLITE.items() if sqlite.startswith(name)), None)
+    if isinstance(error.orig, sqlite3.Error):
+        return _sqlite_kind(error.orig)
     state = getattr(error.orig, "sqlstate", None)
     if state is not None:
         return _POSTGRESQL.get(state) or _POSTGRESQL.get(state[:2])
@@ -92,11 +98,12 @@ def _kind(error: DBAPIError) -> type[Exception] | None:
     return BoardUnavailable if _is_about_the_connection(error) else None
 
 
+def _sqlite_kind(error: sqlite3.Error) -> type[Exception] | None:
+    name = getattr(error, "sqlite_errorname", "")
+    return next((kind for begin, kind in _SQLITE.items() if name.startswith(begin)), None)
+
+
 def _is_about_the_connection(error: DBAPIError) -> bool:
     return (
         error.connection_invalidated or error.statement is None or type(error).__name__ == "OperationalError"
     )
-
-
-def _first_line(error: BaseException | None) -> str:
-    return str(error).strip().partition("\n")[0] or "no reason given"

@@ -106,7 +106,7 @@ def _tasks(connection: Connection, statement: Select[Any]) -> tuple[Task, ...]:
 
 
 def _waiting(connection: Connection) -> tuple[Waiting, ...]:
-    rows = connection.execute(_PENDING).tuples()
+    rows = connection.execute(_PENDING)
     pending = [
         Waiting(number, Status.PENDING, priority, agent, since, not_before, count > 0, met, told, why, start)
         for number, _, priority, agent, since, not_before, count, met, told, why, start in rows
@@ -122,7 +122,7 @@ def _waiting(connection: Connection) -> tuple[Waiting, ...]:
 
 def _unmet(connection: Connection) -> Mapping[int, tuple[Dependency, ...]]:
     found: defaultdict[int, list[Dependency]] = defaultdict(list)
-    for waiter, number, status, assignee in connection.execute(_UNMET).tuples():
+    for waiter, number, status, assignee in connection.execute(_UNMET):
         found[waiter].append(Dependency(number, STATUS[status], assignee))
     return {waiter: tuple(each) for waiter, each in found.items()}
 

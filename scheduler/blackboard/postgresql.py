@@ -113,8 +113,7 @@ class Postgresql:
 
     def dump_command(self) -> str:
         """How an operator makes a backup; the password is asked for, or comes from ~/.pgpass."""
-        address = self._engine.url.set(drivername="postgresql", password=None, query={})
-        return f"pg_dump --format=custom --file=FILE {address.render_as_string()}"
+        return dump_command(self._engine.url, "FILE")
 
     def size_bytes(self) -> int:
         with self.reading() as connection:

@@ -97,7 +97,7 @@ _NOTICES: Final = (
 def load(connection: Connection, task: str, *, hold: bool = False) -> Loaded:
     """`hold`: nobody else changes it until the transaction ends. Raises Refused (`not_found`)."""
     number = number_of(task)
-    row = connection.execute(_TASK_HELD if hold else _TASK, {"number": number}).one_or_none()
+    row = connection.execute(_TASK_HELD if hold else _TASK, {"number": number}).first()
     if row is None:
         raise Refused(Code.NOT_FOUND, f"there is no task {task}")
     return loaded(connection, row)
@@ -173,7 +173,7 @@ _ATTEMPTS: Final = (
 
 
 def attempt(connection: Connection, number: int, epoch: int) -> Attempt | None:
-    row = connection.execute(_ATTEMPT, {"number": number, "epoch": epoch}).one_or_none()
+    row = connection.execute(_ATTEMPT, {"number": number, "epoch": epoch}).first()
     return None if row is None else attempt_of(row)
 
 
@@ -186,7 +186,7 @@ def unmet(connection: Connection, task: Task) -> tuple[str, ...]:
 
 def counts(connection: Connection) -> Mapping[Status, int]:
     """How many of each state are not archived."""
-    found = {STATUS[status]: count for status, count in connection.execute(_COUNTS).tuples()}
+    found = {STATUS[status]: count for status, count in connection.execute(_COUNTS)}
     return {status: found.get(status, 0) for status in Status}
 
 

@@ -17,7 +17,7 @@ LATEST: Final = "0001"
 """Revisions are four digits, so the later is the larger one."""
 
 _REVISION: Final = text("SELECT version_num FROM alembic_version")
-_OURS: Final = frozenset({"alembic_version", "tasks", "events", "counters"})
+OURS: Final = frozenset({"alembic_version", "tasks", "events", "counters"})
 
 
 def prepare(database: Database, *, create: bool) -> None:
@@ -41,7 +41,7 @@ def revision(database: Database, connection: Connection) -> str | None:
     names = database.table_names(connection)
     if not names:
         return None
-    if not names >= _OURS:
+    if not names >= OURS:
         others = ", ".join(sorted(names)[:3])
         raise BoardUnavailable(
             f"{database.shown} belongs to something else (it has the tables {others}): "

@@ -13,7 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, text, update
 
 from scheduler.audit.record import AuditRecord
 from scheduler.blackboard import artifacts, looking, reading, saving, schema
@@ -76,7 +76,8 @@ _EXPLAIN: Final = (
     update(tasks)
     .where(
         tasks.c.number == bindparam("its_number"),
-        tasks.c.status.in_([Status.PENDING.value, Status.BLOCKED.value]),
+        # Not `in_`: lists cannot be part of a statement that is executed for many rows at once.
+        or_(tasks.c.status == Status.PENDING.value, tasks.c.status == Status.BLOCKED.value),
     )
     .values(
         waiting_because=bindparam("because"),
@@ -264,7 +265,7 @@ class Store:
 
         def work(connection: Connection) -> Claimed:
             for candidate in (_NEXT_FREE, _NEXT_ABANDONED):
-                row = connection.execute(candidate, wanted).one_or_none()
+                row = connection.execute(candidate, wanted).first()
                 if row is not None:
                     before = reading.loaded(connection, row)
                     return self._claim(connection, before, agent, lease_seconds, secret=secret, now=now)

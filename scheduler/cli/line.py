@@ -19,7 +19,7 @@ import typer
 
 from scheduler.cli.ticket import Ticket, read_ticket
 from scheduler.cli.told import ToldError, wrong_usage
-from scheduler.cli.ways import Board, Credentials, direct, remote
+from scheduler.cli.ways import Board, Credentials, Place, direct, find_place, remote
 from scheduler.core.claims import ClaimToken, parse_token
 from scheduler.core.errors import Refused
 
@@ -144,8 +144,19 @@ class Line:
             url = self._options.url or (self._ticket.url if self._ticket else "")
             yield remote(url, self._environ)
             return
-        with direct(self._options.db, self._environ) as board:
+        with direct(self.place()) as board:
             yield board
+
+    def place(self) -> Place:
+        """The database that is meant. Raises ToldError where an address is."""
+        if self.is_remote:
+            raise wrong_usage("that is done on the database: say --db, or neither --url nor --ticket")
+        return find_place(self._options.db, self._environ)
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """Of this process."""
+        return self._environ
 
     def ask(self, verb: str, task: str | None, body: Mapping[str, object], **more: Any) -> Any:
         """One question, one answer."""

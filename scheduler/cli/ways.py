@@ -67,12 +67,11 @@ def remote(url: str, environ: Mapping[str, str]) -> "RemoteBoard":
 
 
 @contextmanager
-def direct(url: str | None, environ: Mapping[str, str]) -> Iterator["DirectBoard"]:
+def direct(place: "Place") -> Iterator["DirectBoard"]:
     """On the database."""
     from scheduler.cli.direct import opened  # noqa: PLC0415 - an agent over HTTP needs no database
 
-    located = locate(environ)
-    with opened(place(url, environ, located)) as board:
+    with opened(place) as board:
         yield board
 
 
@@ -84,21 +83,23 @@ class Place:
     artifacts: Path
     may_create: bool
     located: Located
-    private: Path | None = None
-    """the directory to make if it is missing: ours alone"""
+
+    @property
+    def file(self) -> Path | None:
+        """None: it is on a server."""
+        file = _file(self.url)
+        return file if isinstance(file, Path) else None
 
 
-def place(url: str | None, environ: Mapping[str, str], located: Located) -> Place:
+def find_place(url: str | None, environ: Mapping[str, str]) -> Place:
     """--db, else $BLACKBOARD_DB, else what the settings say. Raises ToldError for an address of no database.
 
     A board's files lie beside an SQLite file that was named here; else in the state directory.
     """
+    located = locate(environ)
     named = url or environ.get("BLACKBOARD_DB", "").strip()
     if not named or _file(named) == _file(located.database_url):
-        state_dir = located.state_dir
-        return Place(
-            located.database_url, state_dir / "artifacts", may_create=True, located=located, private=state_dir
-        )
+        return Place(located.database_url, located.state_dir / "artifacts", may_create=True, located=located)
     if named.startswith(("postgresql://", "postgresql+psycopg://")):
         return Place(named, located.state_dir / "artifacts", may_create=True, located=located)
     file = _file(named)

@@ -3,14 +3,15 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import pytest
 import trio
 
-from scheduler.checks.run import LONGEST_MESSAGE, ChecksError, Finding, OutputFile, run_checks
+from scheduler.checks import ChecksError, Finding, OutputFile, run, run_checks
+from scheduler.checks.run import LONGEST_MESSAGE
 from scheduler.core.expects import Check, Kind, parse
 
 pytestmark = pytest.mark.integration
@@ -322,10 +323,75 @@ async def test_a_command_that_is_not_there_is_a_finding(desk: Desk) -> None:
     desk.hand_in("text")
     desk.commands["gone"] = ("/nowhere/at-all",)
     (finding,) = await desk.says("command:gone")
-    assert finding.startswith("command:gone: cannot be run")
+    assert finding == "command:gone: at-all is not there: no such file or directory"
+
+
+async def test_a_command_that_may_be_startable_later_is_nobodys_finding(desk: Desk) -> None:
+    desk.hand_in("text")
+    program = desk.directory / "not-executable"
+    program.write_text("#!/bin/sh\n")
+    desk.commands["closed"] = (str(program),)
+    with pytest.raises(ChecksError, match="not-executable cannot be started: permission denied"):
+        await desk.findings("command:closed")
+
+
+async def test_a_command_that_says_too_much_is_a_finding(desk: Desk) -> None:
+    desk.hand_in("text")
+    desk.script("shout", "while True: print('x' * 1_000_000)")
+    (finding,) = await desk.findings("command:shout")
+    assert "said more than" in finding.message
 
 
 async def test_an_output_that_cannot_be_read_is_nobodys_finding(desk: Desk) -> None:
     desk.hand_in("text").unlink()
     with pytest.raises(ChecksError, match="the output cannot be read: No such file or directory"):
         await desk.findings("regex:text")
+
+
+@pytest.fixture
+def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], object]:
+    """Puts another program in the place of the child."""
+    path = tmp_path / "child.py"
+    monkeypatch.setattr(run, "_CHILD", path)
+    monkeypatch.setattr(run, "GRACE_SECONDS", 0.1)
+    return path.write_text
+
+
+async def test_a_child_that_does_not_hear_its_alarm_is_ended(
+    desk: Desk, child: Callable[[str], object]
+) -> None:
+    child("import time\nprint('null', flush=True)\ntime.sleep(600)")
+    desk.hand_in("text")
+    assert await desk.says("regex:t", "json", seconds=0.5) == [
+        "regex:t: takes longer than 0.5 s",
+        "json: takes longer than 0.5 s",
+    ]
+
+
+async def test_the_check_that_ends_the_child_is_found_wanting(
+    desk: Desk, child: Callable[[str], object]
+) -> None:
+    child("import os\nprint('null', flush=True)\nos.kill(os.getpid(), 24)")
+    desk.hand_in("text")
+    assert await desk.says("regex:t", "json", "schema:x") == ["json: ended by SIGXCPU"]
+
+
+async def test_a_child_that_fails_says_nothing_about_the_output(
+    desk: Desk, child: Callable[[str], object]
+) -> None:
+    desk.hand_in("text")
+    child("raise ValueError('a fault of ours')")
+    with pytest.raises(ChecksError, match="ValueError: a fault of ours"):
+        await desk.findings("json")
+    child("raise SystemExit(7)")
+    with pytest.raises(ChecksError, match="exit code 7"):
+        await desk.findings("json")
+
+
+async def test_a_child_that_cannot_be_started_says_nothing_about_the_output(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.hand_in("text")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(ChecksError, match="python is not there"):
+        await desk.findings("json")

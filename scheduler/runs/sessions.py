@@ -1,0 +1,134 @@
+"""Sessions in OpenClaw's gateway: found, read, given a model, ended, put away.
+
+What the methods of 2026.9.6 do, and what they do not, where it matters here:
+
+-   ``sessions.list`` shows the newest first, archived ones only when asked; `search` finds any part of a key.
+-   ``agent.wait`` knows ended runs for five minutes and not over a restart, and cuts answers at 4,096
+    characters. ``chat.history`` knows them for good, whole and turn by turn: so that is what is read.
+-   ``sessions.abort`` ends a run under way. Of one that was interrupted by a restart, and will be taken up
+    again, it says that there is nothing to abort. ``sessions archive`` ends both, and nothing can be started
+    in a session that is archived.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from scheduler.core import runs as words
+from scheduler.gateway import Answer, AnswerLostError, Gateway, GatewayError
+from shared import clock
+
+PAGE_SESSIONS: Final = 200
+"""In about 500 kB."""
+PAGE_MESSAGES: Final = 1000
+"""As many as the gateway gives at once."""
+MOST_PAGES: Final = 50
+WHOLE_TEXT: Final = 500_000
+"""Characters of one message, the gateway's own limit; unless asked for more, it cuts at 8,000."""
+NO_TEXT: Final = 1
+MODELS_SECONDS: Final = 600.0
+"""For so long the models of agents and providers are believed to stay as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The newest sessions, all there are if `whole`."""
+
+    rows: Mapping[str, words.Row]
+    """by key"""
+    at: float
+    """by the gateway's clock, in Unix seconds"""
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How one session stood when it was looked for."""
+
+    row: words.Row | None
+    at: float
+
+
+class Sessions:
+    """Every method raises OpenClawError. Owner of one memory: the models of agents and providers."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._models: tuple[float, Mapping[str, str], frozenset[str]] | None = None
+
+    async def newest(self) -> Listing:
+        """Archived ones, too: a person may have archived one of ours."""
+        return await self._list({"archived": "all", "limit": PAGE_SESSIONS})
+
+    async def find(self, key: str) -> Found:
+        """The session with just that key."""
+        listing = await self._list({"archived": "all", "limit": PAGE_SESSIONS, "search": key})
+        row = listing.rows.get(key)
+        if row is None and not listing.whole:
+            raise AnswerLostError("too many sessions have names like this one's")
+        return Found(row, listing.at)
+
+    async def newest_messages(self, key: str, max_chars: int) -> list[Answer]:
+        """The last thousand, oldest first; each text cut at `max_chars`."""
+        return (await self._messages(key, max_chars, 0))[0]
+
+    async def all_messages(self, key: str) -> list[Answer]:
+        """The transcript, oldest first."""
+        messages, offset = await self._messages(key, WHOLE_TEXT, 0)
+        for _ in range(MOST_PAGES):
+            if offset is None:
+                break
+            older, offset = await self._messages(key, WHOLE_TEXT, offset)
+            messages = older + messages
+        return messages
+
+    async def model_for(self, priority: str, agent: str) -> str | None:
+        """What `choose_model` is to be given, if the priority has a model of its own that can be used."""
+        if priority not in words.PROVIDERS:
+            return None
+        now = clock.monotonic()
+        if self._models is None or now - self._models[0] >= MODELS_SECONDS:
+            own = words.agent_models(await self._gateway.call("agents.list", {}))
+            self._models = now, own, words.offered_models(await self._gateway.call("models.list", {}))
+        _, agents, offered = self._models
+        model = words.model_for(priority, agents.get(agent, ""))
+        return model if model in offered else None
+
+    async def choose_model(self, key: str, model: str) -> None:
+        """For a session that need not exist yet: this makes it."""
+        await self._gateway.call("sessions.patch", {"key": key, "model": model})
+
+    async def abort(self, key: str) -> None:
+        """Also where there is nothing to abort."""
+        await self._gateway.call("sessions.abort", {"key": key})
+
+    async def put_away(self, key: str) -> None:
+        """Also where it is away already, or was never there."""
+        try:
+            await self._gateway.ask("sessions", "archive", key)
+        except GatewayError as error:
+            results = error.answer.get("results")
+            found = [each.get("status") for each in results] if isinstance(results, list) else []
+            if found != ["not_found"]:
+                raise
+
+    async def _list(self, params: Mapping[str, object]) -> Listing:
+        answer = await self._gateway.call("sessions.list", params)
+        rows = answer.get("sessions")
+        # From a list that is none, nothing may be concluded, least of all that a run is absent.
+        if not isinstance(rows, list) or not all(isinstance(row, dict) and "key" in row for row in rows):
+            raise AnswerLostError("a list of sessions without sessions")
+        by_key: dict[str, dict[str, Any]] = {row["key"]: row for row in rows}
+        return Listing(by_key, words.listed_at(answer), answer.get("hasMore") is False)
+
+    async def _messages(self, key: str, max_chars: int, offset: int) -> tuple[list[Answer], int | None]:
+        """One page, oldest first; where the page before it is, if there is one."""
+        page = await self._gateway.call(
+            "chat.history",
+            {"sessionKey": key, "limit": PAGE_MESSAGES, "maxChars": max_chars, "offset": offset},
+        )
+        messages, following = page.get("messages"), page.get("nextOffset")
+        if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
+            raise AnswerLostError("a transcript without messages")
+        more = page.get("hasMore") is True and isinstance(following, int) and following > offset
+        return messages, following if more else None
