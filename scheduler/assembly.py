@@ -98,7 +98,7 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
     def on_report(report: Report) -> None:
         metrics.ticked(report.outcome, report.seconds)
 
-    runner, runner_part = _runner(settings, url, environment(environ, path_first=bin_dir))
+    runner, runner_part = _runner(settings, environment(environ, path_first=bin_dir))
     starter = Starter(
         board=board,
         runner=runner,
@@ -209,11 +209,11 @@ def _measures(agent: Agent) -> AgentRules:
 
 
 def _runner(
-    settings: Settings, url: str, environ: Mapping[str, str]
+    settings: Settings, environ: Mapping[str, str]
 ) -> tuple[Runner, dict[str, Callable[[], Awaitable[None]]]]:
     """Who plays the agents, and what has to run for that besides."""
     if settings.runner == "demo":
-        demo = DemoRunner(settings.sidecar_url, url)
+        demo = DemoRunner(settings.sidecar_url)
         return demo, {"demo": demo.run}
     return OpenClawRunner(Gateway(settings.openclaw, environ)), {}
 

@@ -167,7 +167,7 @@ class Ticker:
                 alarms=alarms,
                 live=live,
             )
-            self._tell(report)
+            self._tell(report, fresh=fresh)
             return report
 
     async def _settle(self, now: float, done: Done, *, fresh: bool) -> tuple[tuple[str, ...], int]:
@@ -244,10 +244,12 @@ class Ticker:
             told = [Notice("critical", f"alarm:{hour}:{text}", text, now, urgent=True) for text in alarms]
             await self._board.write(Store.tell, told)
 
-    def _tell(self, report: Report) -> None:
+    def _tell(self, report: Report, *, fresh: bool) -> None:
         self.last = report
         self._on_report(report)
-        log = _log.warning if report.error else _log.info
+        # A look in between that found nothing to do is no news.
+        quiet = _log.info if fresh or report.commands else _log.debug
+        log = _log.warning if report.error else quiet
         log(
             "tick_completed",
             outcome=report.outcome,

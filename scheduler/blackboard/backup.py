@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from scheduler.blackboard.database import sqlite_path, without_password
+from scheduler.blackboard.database import dump_command, restore_command, sqlite_path
 from scheduler.blackboard.errors import BoardBroken, BoardBusy, BoardUnavailable
 from scheduler.blackboard.faults import sqlite_fault
 from scheduler.blackboard.files import sync_directory
@@ -46,10 +46,10 @@ class Restored:
 
 
 def backup(url: str, target: Path, *, busy_seconds: float = BUSY_SECONDS) -> Path | ByServer:
-    """The board at `url` into the file `target`, 0600; a file that is there is replaced. Raises BoardError."""
+    """The board at `url` into the file `target`, 0600; one that is there is replaced. Raises BoardError."""
     source = sqlite_path(url)
     if source is None:
-        return ByServer(_command("pg_dump --format=custom --file=", target, url))
+        return ByServer(dump_command(url, str(target)))
     target = target.absolute()
     with _told(source):
         if not source.exists():
@@ -65,13 +65,13 @@ def backup(url: str, target: Path, *, busy_seconds: float = BUSY_SECONDS) -> Pat
 def restore(
     file: Path, url: str, *, lock: Path, now: float, busy_seconds: float = BUSY_SECONDS
 ) -> Restored | ByServer:
-    """The board at `url` becomes what is in `file`. `lock`: the daemon's, who must not run. Raises BoardError.
+    """The board at `url` becomes what is in `file`. `lock`: the daemon's, who must not run.
 
-    What is there now stays beside it, named after the time. Nobody may have it open.
+    What is there now stays beside it, named after the time. Nobody may have it open. Raises BoardError.
     """
     target = sqlite_path(url)
     if target is None:
-        return ByServer(_command("pg_restore --clean --if-exists --dbname=", None, url) + f" {file}")
+        return ByServer(restore_command(url, str(file)))
     with _told(file):
         check(file)
     with ExitStack() as held, _told(target):
@@ -93,7 +93,7 @@ def restore(
 
 
 def check(file: Path) -> None:
-    """Whether `file` is a board, whole, and not newer than we are. Raises BoardError, sqlite3.Error, OSError."""
+    """Whether `file` is a board, whole, and not newer than we are. Raises BoardError or sqlite3.Error."""
     if not file.is_file():
         raise BoardUnavailable(f"there is no file {file}")
     with closing(sqlite3.connect(f"file:{quote(str(file.absolute()))}?mode=ro", uri=True)) as connection:
@@ -153,8 +153,3 @@ def _told(file: Path) -> Iterator[None]:
 
 def _stamp(now: float) -> str:
     return clock.rfc3339(now).replace(":", "").replace(".", "")
-
-
-def _command(call: str, file: Path | None, url: str) -> str:
-    address = without_password(url).replace(":****@", "@").replace("+psycopg", "")
-    return f"{call}{file if file is not None else ''}{' ' if file is not None else ''}{address}"

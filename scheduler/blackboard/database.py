@@ -1,11 +1,12 @@
 """What the store needs of a database, and which one an address means."""
 
 import re
+import shlex
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Protocol
 
-from sqlalchemy import Connection
+from sqlalchemy import URL, Connection, make_url
 
 from scheduler.blackboard.errors import BoardUnavailable
 
@@ -81,3 +82,20 @@ def sqlite_path(url: str) -> Path | None:
 def without_password(url: str) -> str:
     """As people may see it. Drivers take passwords in the query too."""
     return re.sub(r"\?.*", "?…", _PASSWORD.sub(r"\1:****@", url), flags=re.DOTALL)
+
+
+def dump_command(url: str, file: str) -> str:
+    """How an operator backs up a PostgreSQL board; the password is asked for, or comes from ~/.pgpass."""
+    return shlex.join(["pg_dump", "--format=custom", f"--file={file}", _server(url)])
+
+
+def restore_command(url: str, file: str) -> str:
+    """And brings it back."""
+    return shlex.join(["pg_restore", "--clean", "--if-exists", f"--dbname={_server(url)}", file])
+
+
+def _server(url: str) -> str:
+    given = make_url(url)
+    return URL.create(
+        "postgresql", given.username, None, given.host, given.port, given.database
+    ).render_as_string()

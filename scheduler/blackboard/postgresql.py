@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError
 
-from scheduler.blackboard.database import without_password
+from scheduler.blackboard.database import dump_command, without_password
 from scheduler.blackboard.errors import BoardUnavailable
 from scheduler.blackboard.faults import translated
 
@@ -37,11 +37,12 @@ _log = structlog.get_logger()
 class Postgresql:
     """One database. Owner of the pool of connections to it."""
 
-    def __init__(self, engine: Engine, shown: str, pool_size: int) -> None:
+    def __init__(self, engine: Engine, url: str, pool_size: int) -> None:
         self._engine = engine
+        self._url = url
         self._pool_size = pool_size
         self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        self._shown = shown
+        self._shown = without_password(url)
 
     @classmethod
     def open(cls, url: str, *, pool_size: int, max_overflow: int, busy_seconds: float) -> Self:
@@ -75,7 +76,7 @@ class Postgresql:
                 )
             connection.commit()
 
-        return cls(engine, shown, pool_size)
+        return cls(engine, url, pool_size)
 
     @property
     def shown(self) -> str:
@@ -109,11 +110,8 @@ class Postgresql:
 
     def save_copy(self, revision: str) -> None:
         """Nothing that we could do better than the server's own tools."""
-        _log.warning("schema_migrates", to=revision, hint=f"to keep a copy first: {self.dump_command()}")
-
-    def dump_command(self) -> str:
-        """How an operator makes a backup; the password is asked for, or comes from ~/.pgpass."""
-        return dump_command(self._engine.url, "FILE")
+        hint = f"to keep a copy first: {dump_command(self._url, 'FILE')}"
+        _log.warning("schema_migrates", to=revision, hint=hint)
 
     def size_bytes(self) -> int:
         with self.reading() as connection:

@@ -69,9 +69,10 @@ def _state_dir(place: Place) -> Iterator[Finding]:
 
 
 def _files(file: Path) -> Iterator[Finding]:
-    for name, each in (("database file", file), *((suffix, Path(f"{file}{suffix}")) for suffix in ("-wal", "-shm"))):
+    for suffix in ("", "-wal", "-shm"):
+        each = Path(f"{file}{suffix}")
         if each.exists():
-            yield _private(name, each)
+            yield _private(f"database{suffix}", each)
     if file.exists():
         yield _checked("integrity", lambda: _integrity(file))
 

@@ -1,8 +1,8 @@
 """Typer's commands without the validation library that newer ones of it load to read a word.
 
 Every option of ours is a text, a list of texts or a flag, so there is nothing to read; what has to be a
-number or a path becomes one in the command. That saves a seventh of the time that a command takes. A Typer that
-reads words in another way never asks for `get_runtime_param`, and then this file does nothing.
+number or a path becomes one in the command. That saves a seventh of the time that a command takes. A Typer
+that reads words in another way never asks for `get_runtime_param`, and then this file does nothing.
 """
 
 from collections.abc import Sequence

@@ -69,9 +69,7 @@ def doctor(line: Line) -> None:
     findings = list(examine(line.place(), line.environ))
     healthy = all(finding.verdict != "bad" for finding in findings)
     if line.as_json:
-        checks = [
-            {"name": each.name, "status": each.verdict, "message": each.message} for each in findings
-        ]
+        checks = [{"name": each.name, "status": each.verdict, "message": each.message} for each in findings]
         print_json({"healthy": healthy, "checks": checks})
     else:
         table(("CHECK", "STATUS", "WHAT"), ((each.name, each.verdict, each.message) for each in findings))

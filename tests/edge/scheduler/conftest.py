@@ -1,4 +1,4 @@
-"""One API per test, over a board of its own."""
+"""One API with a real board, for each test that asks for it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +11,6 @@ from tests.edge.scheduler.office import Office
 
 @pytest.fixture
 async def office(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[Office]:
-    made = Office(tmp_path, nursery)
-    yield made
-    made.store.close()
+    office = Office(tmp_path, nursery)
+    yield office
+    office.store.close()

@@ -7,6 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from scheduler.core.task import Draft
 from tests.edge.asgi import Talk
 from tests.edge.scheduler.office import TASKS, Office
 
@@ -60,8 +61,6 @@ async def test_what_others_write_to_the_database_is_told_within_a_second(
     talk = listen(office)
     await talk.begun()
     await trio.sleep(1.5)
-    from scheduler.core.task import Draft
-
     office.store.create(Draft("from the command line"), who="operator", now=1_000.0)
     before = trio.current_time()
     await talk.until(parsed)
@@ -73,8 +72,7 @@ async def test_a_listener_that_comes_back_misses_nothing_and_hears_nothing_twice
     autojump_clock: MockClock, feed: None, office: Office
 ) -> None:
     for number in range(1200):
-        office.store.create_number = number  # type: ignore[attr-defined]
-        await office.create(f"number {number}")
+        office.store.create(Draft(f"number {number}"), who="operator", now=1_000.0)
     talk = listen(office, "200")
     await talk.until(lambda talk: len(parsed(talk)) == 1000)
     await office.create("live")

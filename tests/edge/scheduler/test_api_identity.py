@@ -153,8 +153,16 @@ def test_without_an_admin_token_there_is_no_api() -> None:
 
 @pytest.mark.parametrize(
     ("host", "alone"),
-    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True)]
-    + [("0.0.0.0", False), ("::", False), ("192.0.2.1", False), ("board.example", False)],  # noqa: S104 - not bound
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),  # noqa: S104 - asked about, not bound to
+        ("::", False),
+        ("192.0.2.1", False),
+        ("board.example", False),
+    ],
 )
 def test_loopback_is_what_only_this_machine_can_reach(host: str, alone: bool) -> None:
     assert is_loopback(host) is alone
