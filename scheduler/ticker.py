@@ -10,8 +10,8 @@ the board has changed, and every few seconds while a run lives.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import structlog
@@ -206,7 +206,7 @@ class Ticker:
             return
         refs = [RunRef(each.run_id, each.session_key, each.agent) for each in live]
         if refs or board.waiting or board.unarchived:  # else there is nothing to ask the gateway for
-            self.sighting = await self._runner.look(refs)
+            self.sighting = _with_throttling(await self._runner.look(refs), refs, view.activities)
 
     def _world(self, board: BoardSnapshot) -> World:
         agents = {waiting.assignee for waiting in board.waiting} | {each.agent for each in board.attempts}
@@ -259,3 +259,16 @@ class Ticker:
             live=report.live,
             **({"error": report.error} if report.error else {}),
         )
+
+
+def _with_throttling(
+    sighting: Sighting, refs: Sequence[RunRef], activities: Iterable[CallerActivity]
+) -> Sighting:
+    """The sidecar knows what the gateway does not: how often the model API refused a run's requests."""
+    counts = {each.session.removesuffix(":0"): each.throttled for each in activities if each.throttled}
+    runs = dict(sighting.runs)
+    for ref in refs:
+        if counts and (seen := runs.get(ref.run_id)) is not None:
+            throttled = counts.get(seen.session_id) or counts.get(ref.session_key) or 0
+            runs[ref.run_id] = replace(seen, throttled=throttled)
+    return replace(sighting, runs=runs)

@@ -5,12 +5,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from scheduler.blackboard.errors import BoardError
 from scheduler.blackboard.store import Store
-from scheduler.cli.told import ToldError
-from scheduler.cli.ways import Credentials, Place
-from scheduler.core.errors import Refused
-from scheduler.verbs import Caller, Holder, Operator, failure, perform
+from scheduler.cli.ways import Credentials, Place, as_told
+from scheduler.verbs import Caller, Holder, Operator, perform
 from scheduler.wire import event_json
 from shared.clock import wall
 
@@ -95,13 +92,3 @@ def _open(place: Place) -> Store:
         max_overflow=place.located.max_overflow,
         high_risk=place.located.high_risk,
     )
-
-
-@contextmanager
-def as_told() -> Iterator[None]:
-    """The board's own errors as what is told to a shell."""
-    try:
-        yield
-    except (Refused, BoardError) as error:
-        told = failure(error)
-        raise ToldError(told.code, told.message, told.outcome.exit_code) from error

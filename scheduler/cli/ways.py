@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from scheduler.blackboard.errors import BoardError
 from scheduler.cli.located import Located, locate
-from scheduler.cli.told import wrong_usage
+from scheduler.cli.told import ToldError, wrong_usage
 from scheduler.core.claims import ClaimToken
+from scheduler.core.errors import Refused
+from scheduler.verbs.outcomes import failure
 
 if TYPE_CHECKING:
     from scheduler.cli.direct import DirectBoard
@@ -138,3 +141,13 @@ def _is_here(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+@contextmanager
+def as_told() -> Iterator[None]:
+    """The board's own errors as what is told to a shell."""
+    try:
+        yield
+    except (Refused, BoardError) as error:
+        told = failure(error)
+        raise ToldError(told.code, told.message, told.outcome.exit_code) from error

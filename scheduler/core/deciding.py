@@ -8,7 +8,7 @@ from scheduler.core.errors import Code, Refused
 from scheduler.core.halting import block, fail, unblock
 from scheduler.core.records import Attempt, Comment, Decision, Verdict
 from scheduler.core.states import Move, Status
-from scheduler.core.task import Approval, Task
+from scheduler.core.task import Approval, Task, reviewer
 
 
 def decide(
@@ -57,7 +57,7 @@ def rework(task: Task, attempt: Attempt | None, *, spends: bool, who: str, now: 
     `spends`: what a machine or an agent sends back costs an attempt, what a person sends back does not.
     """
     if attempt is not None and attempt.live and attempt.stop_because is None:
-        back = moved(task, Move.REWORK, now, progress_at=now, checked_at=None)
+        back = moved(task, Move.REWORK, now, progress_at=now, checked_at=None, waiting_because=None)
         return Change(back, (event(task, back, who, "rework", now),), attempt)
     left = task.max_attempts - task.attempt + (0 if spends else 1)
     if left < 1:
@@ -84,7 +84,9 @@ def judge(
     if not findings:
         if task.review == "accept_nonempty":
             return accept(task, attempt, who=SCHEDULER, now=now)
-        passed = replace(task, checked_at=now, updated_at=now, findings=())
+        judge = reviewer(task.review)
+        waits = "waits for a person to accept it" if judge is None else f"waits for {judge} to review it"
+        passed = replace(task, checked_at=now, updated_at=now, findings=(), waiting_because=waits)
         return Change(passed, (event(task, passed, SCHEDULER, "checked", now),), attempt)
     said = Comment(task.id, SCHEDULER, now, "The output was sent back:\n" + "\n".join(findings))
     back = rework(replace(task, findings=findings), attempt, spends=True, who=SCHEDULER, now=now).also(said)

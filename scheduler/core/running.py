@@ -49,6 +49,7 @@ def run_ended(task: Task, attempt: Attempt, seen: RunSeen, *, answered: bool, no
         error=seen.error,
         turns=max(attempt.turns, seen.turns or 0),
         tokens=seen.tokens or attempt.tokens,
+        throttled=max(attempt.throttled, seen.throttled),
     )
     said = event(
         task, task, SCHEDULER, "run_ended", now, epoch=attempt.epoch, end=ended.end, error=seen.error

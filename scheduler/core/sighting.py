@@ -45,6 +45,8 @@ class RunSeen:
     turns: int | None = None
     tokens: int | None = None
     session_id: str = ""
+    throttled: int = 0
+    """of its requests to the model API, by the sidecar's count"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from typing import Annotated, Final
 import typer
 
 from scheduler.cli.line import Line
-from scheduler.cli.printing import print_json, say, table
-from scheduler.cli.told import wrong_usage
-from scheduler.cli.ways import direct
+from scheduler.cli.printing import clean, print_json, say, table
+from scheduler.cli.told import ToldError, wrong_usage
+from scheduler.cli.ways import as_told, direct
+from shared.clock import wall
 
 File = Annotated[str, typer.Argument(metavar="FILE", show_default=False)]
 
@@ -27,15 +28,19 @@ def init(line: Line) -> None:
 
 
 def backup(line: Line, file: File) -> None:
-    """Copy the database while it is used. Files in artifacts/ are copied as files are."""
-    target = Path(file).absolute()
-    with direct(line.place()) as board:
-        board.backup(target)
-        made = {"backup": str(target), "size_bytes": target.stat().st_size, "database": board.shown}
+    """Copy the database, also while it is used. The files in artifacts/ are copied after it, as files are."""
+    from scheduler.blackboard import backup as copies  # noqa: PLC0415 - two commands keep boards
+
+    place = line.place()
+    with as_told():
+        made = copies.backup(place.url, Path(file))
+    if isinstance(made, copies.ByServer):
+        raise _by_server(made.command)
+    size = made.stat().st_size
     if line.as_json:
-        print_json(made)
+        print_json({"backup": str(made), "size_bytes": size, "artifacts": str(place.artifacts)})
     else:
-        say(f"{made['database']} is copied to {target}, {made['size_bytes']} bytes.")
+        say(f"The board is copied to {made}, {size} bytes; now copy {place.artifacts} too.")
 
 
 def restore(
@@ -44,22 +49,29 @@ def restore(
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Bring a backup back in place of what is there. The scheduler must not run."""
-    from scheduler.cli.direct import restored  # noqa: PLC0415 - only here
+    """Bring a backup back in place of what is there, which is kept. The scheduler must not run."""
+    from scheduler.blackboard import backup as copies  # noqa: PLC0415 - two commands keep boards
 
     place = line.place()
     source = Path(file).absolute()
     if not yes:
         if line.as_json or not sys.stdin.isatty():
             raise wrong_usage("restore replaces the board: say --yes")
-        typer.confirm(f"Replace the board by {source}?", abort=True, err=True)
-    kept = restored(place, source)
-    made = {"restored": str(source), "database": place.shown, "kept": None if kept is None else str(kept)}
+        typer.confirm(f"Replace the board by {clean(str(source))}?", abort=True, err=True)
+    with as_told():
+        made = copies.restore(source, place.url, lock=place.located.state_dir / "scheduler.lock", now=wall())
+    if isinstance(made, copies.ByServer):
+        raise _by_server(made.command)
+    kept = None if made.replaced is None else str(made.replaced)
     if line.as_json:
-        print_json(made)
+        print_json({"restored": str(source), "database": str(made.path), "kept": kept})
     else:
-        was = f" What was there is {kept}." if kept else ""
-        say(f"{place.shown} is what {source} was.{was}")
+        say(f"The board is what {source} was." + (f" What was there before is {kept}." if kept else ""))
+
+
+def _by_server(command: str) -> ToldError:
+    """Not done, so that no script believes it was."""
+    return ToldError("by_server", f"the database server has a tool for that: {command}", 2)
 
 
 def doctor(line: Line) -> None:
