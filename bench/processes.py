@@ -7,6 +7,7 @@ runs where it likes, and the tables say so.
 
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,28 @@ def simulator(*options: str) -> Iterator[Server]:
             yield server
 
 
+@contextmanager
+def scheduler(state_dir: Path, settings: Mapping[str, str]) -> Iterator[Server]:
+    """A scheduler that plays its agents itself and asks no sidecar. It may be killed within its block."""
+    env = scheduler_env(state_dir, settings)
+    with _logged([sys.executable, "-m", "scheduler"], env, state_dir, "scheduler_started", 0) as server:
+        yield server
+
+
+def scheduler_env(state_dir: Path, settings: Mapping[str, str]) -> dict[str, str]:
+    """The settings of a scheduler that a benchmark starts; `settings` add or replace."""
+    return {
+        "SCHEDULER_PORT": "0",
+        "SCHEDULER_METRICS_PORT": "0",
+        "SCHEDULER_ALERT_PORT": "",
+        "SCHEDULER_RUNNER": "demo",
+        "SCHEDULER_SIDECAR_URL": "",
+        "SCHEDULER_STATE_DIR": str(state_dir),
+        "HOME": str(state_dir),
+        **settings,
+    }
+
+
 def sidecar_env(upstream: str, directory: str, settings: Mapping[str, str]) -> dict[str, str]:
     """The settings of a sidecar that a benchmark starts; `settings` add or replace."""
     return {
@@ -110,6 +133,29 @@ def start_to_first_200(upstream: str) -> float:
         with _ended(process):
             _until_answered(process, f"http://127.0.0.1:{port}")
             return time.perf_counter() - begun
+
+
+def start_to_healthy(state_dir: Path) -> float:
+    """Seconds from starting a scheduler's process to the first 200 on `/health`."""
+    port = _free_port()
+    env = scheduler_env(state_dir, {"SCHEDULER_PORT": str(port)})
+    begun = time.perf_counter()
+    process = _start([sys.executable, "-m", "scheduler"], env, subprocess.DEVNULL, core=0)
+    with _ended(process):
+        _until_200(process, lambda client: client.get(f"http://127.0.0.1:{port}/health"))
+        return time.perf_counter() - begun
+
+
+def command(argv: Sequence[str], env: Mapping[str, str]) -> tuple[float, float]:
+    """Run it to its end, on the core of the server under test: seconds by the wall, and of the processor."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    begun = time.perf_counter()
+    code = _start(argv, env, subprocess.DEVNULL, core=0).wait()
+    seconds = time.perf_counter() - begun
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if code != 0:
+        raise RuntimeError(f"{argv!r} ended with {code}")
+    return seconds, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def version_seconds() -> float:
@@ -157,7 +203,8 @@ def _logged(
             lines = [json.loads(line) for line in log.read_text(encoding="utf-8").split("\n")[:-1]]
             told = next((line for line in lines if line.get("event") == event), None)
             if told is not None:
-                yield Server(process, str(told["url"]).removesuffix("/v1"))
+                url = told.get("url") or f"http://{told['host']}:{told['port']}"
+                yield Server(process, str(url).removesuffix("/v1"))
                 return
             _check(process, end)
 
@@ -191,12 +238,18 @@ def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def _until_answered(process: subprocess.Popen[bytes], url: str) -> None:
-    """The first 200 to a chat request. A new connection per try, as a client that comes early would."""
+    """The first 200 to a chat request."""
+    chat = f"{url}/v1/chat/completions"
+    _until_200(process, lambda client: client.post(chat, json={"model": "stub"}))
+
+
+def _until_200(process: subprocess.Popen[bytes], request: Callable[[httpx.Client], httpx.Response]) -> None:
+    """A new connection per try, as a client that comes early would."""
     end = time.perf_counter() + START_SECONDS
     with httpx.Client(trust_env=False) as client:
         while True:
             try:
-                if client.post(f"{url}/v1/chat/completions", json={"model": "stub"}).status_code == 200:
+                if request(client).status_code == 200:
                     return
             except httpx.TransportError:
                 _check(process, end)

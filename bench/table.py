@@ -1,7 +1,9 @@
 """Results as a table for a terminal, with the target beside the figure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,32 @@ class Figure:
     digits: int = 2
     most: float | None = None
     least: float | None = None
+    samples: tuple[float, ...] = ()
+    """what `value` is the median of"""
+
+    @classmethod
+    def of(  # noqa: PLR0917 - what a figure has
+        cls,
+        name: str,
+        samples: Sequence[float],
+        unit: str = "",
+        digits: int = 2,
+        most: float | None = None,
+        least: float | None = None,
+    ) -> Self:
+        """The median of `samples`."""
+        return cls(name, median(samples), unit, digits, most, least, tuple(samples))
+
+    def called(self, name: str) -> Self:
+        """The same by another name."""
+        return replace(self, name=name)
+
+    @property
+    def range(self) -> str:
+        """From the least to the most that was seen."""
+        if not self.samples:
+            return ""
+        return f"{min(self.samples):,.{self.digits}f} to {max(self.samples):,.{self.digits}f}"
 
     @property
     def target(self) -> str:
@@ -34,18 +62,28 @@ class Figure:
             return "met" if shown >= self.least else "NOT MET"
         return ""
 
-    def row(self) -> tuple[str, str, str, str]:
+    def row(self) -> tuple[str, ...]:
         """Its line of a table."""
-        return self.name, f"{self.value:,.{self.digits}f} {self.unit}".rstrip(), self.target, self.verdict
+        value = f"{self.value:,.{self.digits}f} {self.unit}".rstrip()
+        return self.name, value, self.range, self.target, self.verdict
 
     def as_json(self) -> dict[str, object]:
         """What is kept of it."""
-        return {"name": self.name, "value": self.value, "unit": self.unit, "target": self.target or None}
+        told: dict[str, object] = {
+            "name": self.name,
+            "value": self.value,
+            "unit": self.unit,
+            "target": self.target or None,
+        }
+        return told | ({"samples": self.samples} if self.samples else {})
 
 
 def print_figures(title: str, figures: Sequence[Figure]) -> None:
-    """A table of figures and their targets."""
-    print_table(title, ("", "measured", "target", ""), [figure.row() for figure in figures])
+    """A table of figures and their targets; without ranges if no figure has one."""
+    rows: list[tuple[str, ...]] = [("", "measured", "range", "target", ""), *(figure.row() for figure in figures)]
+    if not any(figure.samples for figure in figures):
+        rows = [(*row[:2], *row[3:]) for row in rows]
+    print_table(title, rows[0], rows[1:])
 
 
 def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

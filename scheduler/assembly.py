@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import structlog
+
 from scheduler.api.app import build_app
 from scheduler.api.identity import Identity
 from scheduler.audit.file import FileStore
@@ -32,7 +34,7 @@ from scheduler.runs import OpenClawRunner, Runner
 from scheduler.settings import Settings
 from scheduler.sidecar import Sidecar
 from scheduler.starter import Starter
-from scheduler.supervision import Supervisor
+from scheduler.supervision import Supervisor, watch
 from scheduler.ticker import Report, Ticker
 from scheduler.tickets import Tickets
 from shared import clock
@@ -45,6 +47,8 @@ from shared.serving import address
 
 MOST_COUNTED = 10_000
 """Messages of the outbox: beyond that the number says nothing more."""
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,10 @@ class Parts:
     supervisor: Supervisor
     ticker: Ticker
     starter: Starter
-    audit: AuditLog
     api_app: App
     metrics_app: App
+    last_words: Callable[[], Awaitable[None]]
+    """when nothing changes any more: what was said last is told, and written into the audit log"""
     aclose: Callable[[], Awaitable[None]]
 
 
@@ -128,7 +133,7 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         interval_seconds=settings.tick_seconds,
         on_report=on_report,
     )
-    feed = EventFeed(board, on_change=on_events)
+    feed, notifier = EventFeed(board, on_change=on_events), Notifier(board)
     supervisor = Supervisor(on_parked=lambda name, why: note("part_parked", name, {"reason": why}))
     desk = Desk(
         board=board,
@@ -142,10 +147,11 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
     )
     metrics.watch(desk.picture)
     guarded = partial(Guard, allowed_hosts=settings.allowed_hosts, listen_host=settings.host)
-    supervised = {
+    supervised: dict[str, Callable[[], Awaitable[None]]] = {
+        "board": partial(watch, board),
         "audit": audit.run,
         "feed": feed.run,
-        "outbox": Notifier(board).run,
+        "outbox": notifier.run,
         "starter": starter.run,
         "ticker": ticker.run,
         **runner_part,
@@ -161,8 +167,24 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
     )
     scraped = metrics_app(metrics.registry, before_scrape=partial(_look_at_board, board, metrics))
     return Parts(
-        supervised, supervisor, ticker, starter, audit, guarded(api), guarded(scraped), sidecar.aclose
+        supervised=supervised,
+        supervisor=supervisor,
+        ticker=ticker,
+        starter=starter,
+        api_app=guarded(api),
+        metrics_app=guarded(scraped),
+        last_words=partial(_last_words, feed, notifier, audit),
+        aclose=sidecar.aclose,
     )
+
+
+async def _last_words(feed: EventFeed, notifier: Notifier, audit: AuditLog) -> None:
+    try:
+        await feed.look()
+        await notifier.deliver()
+    except BoardError as error:  # what is not told stays in the outbox
+        _log.warning("last_words_unavailable", error=str(error))
+    await audit.aclose()
 
 
 def _audit(settings: Settings, board: Board, token: str) -> AuditLog:

@@ -4,9 +4,10 @@
     └─ parts         audit log, event feed, outbox, runner, starter, ticker: each supervised
        └─ servers    the API's port, the metrics' port
 
-The servers end first, then nothing new is begun, then what is under way has its ten seconds. A board that
-cannot be trusted any more ends all of it, with exit code 1: the service manager starts a process that reads
-afresh what is true.
+At the first signal nothing new is begun, and what is under way (calls, a tick, a start) has one deadline for
+all of it, which a second signal brings forward. Then what was said last is written down. A board that cannot
+be trusted any more ends everything, with exit code 1: the service manager starts a process that reads afresh
+what is true.
 """
 
 import signal
@@ -19,11 +20,12 @@ import trio
 
 from scheduler import __version__
 from scheduler.assembly import Given, Parts, assemble
-from scheduler.blackboard.errors import BoardBroken, BoardError
+from scheduler.blackboard.errors import BoardError
 from scheduler.blackboard.opening import open_board
 from scheduler.blackboard.store import Store
 from scheduler.roster import Roster
 from scheduler.settings import Settings
+from scheduler.supervision import broken_in
 from shared import logs
 from shared.admin_token import admin_token
 from shared.errors import StartError
@@ -33,10 +35,10 @@ from shared.serving import listen, raise_descriptor_limit, serve
 from shared.signals import stop_on_signals
 from shared.statedir import open_state_dir
 
-STOP_SECONDS = 10.0
-"""For calls under way, once somebody wants the process to stop."""
-LAST_RESORT_SECONDS = 5.0
-"""After those, and the last flush of the audit log, the process ends, whatever holds it."""
+STOP_SECONDS = 9.0
+"""For what is under way, once somebody wants the process to stop: it has ended within ten."""
+LAST_RESORT_SECONDS = 6.0
+"""After those, and the last flush of the audit log (`AuditLog.aclose`), the process ends, whatever holds it."""
 
 _log = structlog.get_logger()
 
@@ -56,13 +58,16 @@ def run(settings: Settings, roster: Roster, notify: SdNotify, environ: Mapping[s
         ports = listen(settings.host, settings.port), listen(settings.host, settings.metrics_port)
         store = _open(settings)
         # The hang-up of a terminal ends a program; to a daemon it means "read your files again", if anything.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        # A handler that does nothing, because our children would inherit SIG_IGN.
+        signal.signal(signal.SIGHUP, lambda *_: None)
         try:
             given = Given(settings, roster, store, token, environ)
             trio.run(serve_until_stopped, given, *ports, notify)
-        except* BoardBroken as broken:
-            _log.critical("board_broken", error=str(broken.exceptions[0]))
-            raise StartError(f"the board cannot be trusted any more: {broken.exceptions[0]}") from broken
+        except ExceptionGroup as group:
+            if (broken := broken_in(group)) is None:
+                raise
+            _log.critical("board_broken", error=str(broken))
+            raise StartError(f"the board cannot be trusted any more: {broken}") from broken
         finally:
             store.close()
     finally:
@@ -81,36 +86,37 @@ async def serve_until_stopped(
     given: Given, port: socket.socket, metrics_port: socket.socket, notify: SdNotify
 ) -> None:
     """The task tree."""
-    lifecycle = Lifecycle()
+    lifecycle, patience = Lifecycle(), trio.CancelScope()
     parts = assemble(given, lifecycle, port)
     async with trio.open_nursery() as process:
-        await process.start(stop_on_signals, lifecycle.begin_drain, lifecycle.end_drain)
+        await process.start(stop_on_signals, lifecycle.begin_drain, patience.cancel)
         process.start_soon(notify.watchdog)
         async with trio.open_nursery() as supervised:
             for name, part in parts.supervised.items():
                 supervised.start_soon(parts.supervisor.run, name, part)
-            async with trio.open_nursery() as servers:
-                serving = partial(serve, shutdown=lifecycle.drain_begun, grace_seconds=STOP_SECONDS)
-                host, number = await servers.start(serving, parts.api_app, port)
-                _, metrics_number = await servers.start(serving, parts.metrics_app, metrics_port)
-                _tell_start(given, host, number, metrics_number)
-                notify.ready()
-                await lifecycle.drain_begun.wait()
-                notify.stopping()
-                last_resort(STOP_SECONDS + LAST_RESORT_SECONDS)
-                parts.ticker.stop()
-                _log.info("scheduler_draining", seconds=STOP_SECONDS)
-            with trio.move_on_after(STOP_SECONDS):
-                await _finish(parts)
-            await parts.audit.aclose()
+            with patience:
+                async with trio.open_nursery() as servers:
+                    serving = partial(serve, shutdown=lifecycle.drain_begun, grace_seconds=STOP_SECONDS)
+                    host, number = await servers.start(serving, parts.api_app, port)
+                    _, metrics_number = await servers.start(serving, parts.metrics_app, metrics_port)
+                    _tell_start(given, host, number, metrics_number)
+                    notify.ready()
+                    await lifecycle.drain_begun.wait()
+                    notify.stopping()
+                    _log.info("scheduler_draining", seconds=STOP_SECONDS)
+                    last_resort(STOP_SECONDS + LAST_RESORT_SECONDS)
+                    patience.deadline = trio.current_time() + STOP_SECONDS
+                    await _come_to_rest(parts)
             supervised.cancel_scope.cancel()
+        await parts.last_words()
         process.cancel_scope.cancel()
     await parts.aclose()
     _log.info("scheduler_stopped")
 
 
-async def _finish(parts: Parts) -> None:
+async def _come_to_rest(parts: Parts) -> None:
     """The tick and the start under way come to their ends, and no other begins."""
+    parts.ticker.stop()
     await parts.ticker.idle()
     await parts.starter.still.acquire()
 

@@ -55,8 +55,6 @@ class Listener:
         except trio.WouldBlock:
             self.drop()
             return False
-        except trio.ClosedResourceError:
-            return False
         return True
 
     def drop(self) -> None:
@@ -113,12 +111,13 @@ class EventFeed:
     async def run(self) -> None:
         """Look again and again, until cancelled. Raises BoardBroken, after which nobody should go on."""
         while True:
-            await self._look()
+            await self.look()
             with trio.move_on_after(POLL_SECONDS):
                 await self._poked.wait()
             self._poked = trio.Event()
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Take what is new. A board that is away for a while is looked at again. Raises BoardBroken."""
         try:
             newest = await self._board.read(last_event)
             if self._newest is None or newest < self._newest:

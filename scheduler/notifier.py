@@ -10,6 +10,7 @@ import structlog
 import trio
 
 from scheduler.blackboard.board import Board
+from scheduler.blackboard.errors import BoardBroken, BoardError
 from scheduler.blackboard.store import Store
 from shared import clock
 
@@ -26,13 +27,18 @@ class Notifier:
         self._board = board
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. A board that is away for a while is asked again: what waits there is not lost."""
         while True:
-            await self.deliver()
+            try:
+                await self.deliver()
+            except BoardBroken:
+                raise
+            except BoardError as error:
+                _log.warning("outbox_unavailable", error=str(error))
             await trio.sleep(EVERY_SECONDS)
 
     async def deliver(self) -> None:
-        """Everything that waits."""
+        """Everything that waits. Raises BoardError."""
         while pending := await self._board.read(Store.notices_pending, AT_ONCE):
             for number, notice in pending:
                 log = _log.error if notice.urgent else _log.warning

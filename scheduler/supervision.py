@@ -10,7 +10,9 @@ from typing import Final
 import structlog
 import trio
 
-from scheduler.blackboard.errors import BoardBroken
+from scheduler.blackboard.board import Board
+from scheduler.blackboard.errors import BoardBroken, BoardError
+from scheduler.blackboard.store import Store
 
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
@@ -18,6 +20,7 @@ PARKED_AFTER: Final = 8
 """Failures in a row: about four minutes."""
 FORGIVEN_AFTER_SECONDS: Final = 600.0
 """A part that ran for so long begins to count anew."""
+BOARD_SECONDS: Final = 1.0
 
 _log = structlog.get_logger()
 
@@ -42,7 +45,7 @@ class Supervisor:
             try:
                 await part()
             except Exception as error:
-                if _breaks(error):
+                if broken_in(error) is not None:
                     raise
                 if trio.current_time() - began >= FORGIVEN_AFTER_SECONDS:
                     failures = 0
@@ -59,7 +62,22 @@ class Supervisor:
             await trio.sleep(min(FIRST_PAUSE_SECONDS * 2 ** (failures - 1), LONGEST_PAUSE_SECONDS))
 
 
-def _breaks(error: Exception) -> bool:
-    return isinstance(error, BoardBroken) or (
-        isinstance(error, ExceptionGroup) and error.subgroup(BoardBroken) is not None
-    )
+async def watch(board: Board) -> None:
+    """Until the board is broken, which it raises. Whoever finds that may be a call of the API or the audit
+    log, neither of which ends the process.
+    """
+    while True:
+        try:
+            await board.read(Store.check)
+        except BoardBroken:
+            raise
+        except BoardError:
+            pass  # away or busy: its users say so
+        await trio.sleep(BOARD_SECONDS)
+
+
+def broken_in(error: BaseException) -> BoardBroken | None:
+    """The board's end, however deep in groups of errors it stands."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for each in error.exceptions if (found := broken_in(each))), None)
+    return error if isinstance(error, BoardBroken) else None

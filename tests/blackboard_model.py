@@ -163,9 +163,7 @@ class ModelStore:
             ]
             return BoardSnapshot(
                 held=held,
-                waiting=tuple(
-                    sorted(_waiting(tasks), key=lambda each: (each.priority, each.pending_since, each.number))
-                ),
+                waiting=tuple(sorted(_waiting(tasks), key=attrgetter("priority", "pending_since", "number"))),
                 unmet={
                     task.number: unmet
                     for task in tasks
@@ -177,15 +175,7 @@ class ModelStore:
                         key=lambda each: (each.claimed_at, each.run_id),
                     )
                 ),
-                outputs={
-                    task.number: handed_in
-                    for task in in_review
-                    if (
-                        handed_in := tuple(
-                            each for each in self.thread(task.id).outputs if each.epoch == task.epoch
-                        )
-                    )
-                },
+                outputs={task.number: mine for task in in_review if (mine := self._handed_in(task))},
                 reviews={
                     number_of(task.review_of): task
                     for task in tasks
@@ -448,7 +438,13 @@ def _check_keepable(records: Iterable[Task | Record]) -> None:
     for record in records:
         for name in type(record).__slots__:
             value = getattr(record, name)
-            if isinstance(value, str) and ("\0" in value or value != value.encode(errors="ignore").decode()):
+            inside = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ()
+            if any(_is_torn(each) for each in (value, *inside)) or (isinstance(value, str) and "\0" in value):
                 raise Refused(Code.INVALID, "no database keeps such text")
             if isinstance(value, int) and abs(value) >= 2**63:
                 raise Refused(Code.INVALID, "no database keeps so large a number")
+
+
+def _is_torn(value: object) -> bool:
+    """Half a surrogate pair."""
+    return isinstance(value, str) and value != value.encode(errors="ignore").decode()

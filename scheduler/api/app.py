@@ -6,7 +6,7 @@ there, too, a write that was denied goes to the audit log. A path that is not in
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import trio
 from starlette.applications import Starlette
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from scheduler.api.control import Control
-from scheduler.api.desk import Desk
+from scheduler.api.desk import Desk, Record
 from scheduler.api.errors import HttpError, HungUpError
 from scheduler.api.identity import Identity
 from scheduler.api.incoming import Incoming
@@ -40,12 +40,6 @@ _READS: Final = frozenset({"GET", "HEAD"})
 _TASKS: Final = "/api/blackboard/tasks"
 
 
-class Record(Protocol):
-    """`AuditLog.record`, as far as it is used here."""
-
-    def __call__(self, action: str, *, at: float, actor: str, subject: str, outcome: str = ...) -> None: ...
-
-
 def build_app(
     desk: Desk,
     *,
@@ -58,7 +52,7 @@ def build_app(
 ) -> App:
     """The app of the API's port, to be put behind a guard. `record` is the audit log's."""
     tasks = Tasks(desk, feed=feed, identity=identity, metrics=metrics, max_attempts=max_attempts)
-    control = Control(desk, feed=feed, identity=identity)
+    control = Control(desk, identity=identity, record=record)
 
     async def events(request: Request) -> App:
         await may_read(identity, desk.board, request)

@@ -4,22 +4,23 @@ from collections.abc import Mapping
 from math import inf, isfinite
 from typing import Annotated, Final, TypeVar
 
+import trio
 from msgspec import Meta, Struct
 from starlette.requests import Request
 
 from scheduler import __version__
-from scheduler.api.desk import Desk
+from scheduler.api.desk import Desk, Record
 from scheduler.api.errors import HttpError
 from scheduler.api.identity import Identity, unauthorized
 from scheduler.api.replies import Json
 from scheduler.api.tasks import incoming, may_read
+from scheduler.audit.record import JSON
 from scheduler.blackboard.errors import BoardError
 from scheduler.blackboard.store import Store
 from scheduler.core.snapshot import EVERYBODY
 from scheduler.core.states import Status
 from scheduler.core.task import agent_name
-from scheduler.events import EventFeed
-from scheduler.verbs import Holder, Operator, Reader
+from scheduler.verbs import Holder, Operator
 from scheduler.verbs.bodies import Nothing, read
 from scheduler.wire import LATEST, time_json
 from scheduler.wire import Json as JsonObject
@@ -29,7 +30,11 @@ from shared.asgi import App
 LONGEST_PAUSE_SECONDS: Final = 10 * 366 * 86_400.0
 """Longer is for ever, which has a way of its own to be said."""
 
-_WELL: Final = frozenset({"healthy", "off"})
+PATIENCE_SECONDS: Final = 5.0
+"""With a database that does not answer: whoever asks for the health waits for about ten."""
+
+_WELL: Final = frozenset({"healthy", "off", "unknown"})
+"""What nobody has asked yet is not ill: else every start would be an alarm."""
 
 
 class Pause(Struct, forbid_unknown_fields=True, frozen=True):
@@ -53,10 +58,10 @@ _Body = TypeVar("_Body", bound=Struct)
 class Control:
     """The endpoints. Holds nothing of its own."""
 
-    def __init__(self, desk: Desk, *, feed: EventFeed, identity: Identity) -> None:
+    def __init__(self, desk: Desk, *, identity: Identity, record: Record) -> None:
         self._desk = desk
-        self._feed = feed
         self._identity = identity
+        self._record = record
 
     async def health(self, _request: Request) -> App:
         """`GET /health`: open to all, also where reading is not. 503 only while the database is away."""
@@ -87,14 +92,16 @@ class Control:
 
     async def stop(self, request: Request) -> App:
         """`POST /api/daemon/stop`."""
-        await self._asked(request, Nothing)
+        who, _ = await self._asked(request, Nothing)
         self._desk.stop_ticking()
+        self._changed(who, "ticker", {"running": False})
         return Json({"ticker_running": False})
 
     async def start(self, request: Request) -> App:
         """`POST /api/daemon/start`."""
-        await self._asked(request, Nothing)
+        who, _ = await self._asked(request, Nothing)
         self._desk.start_ticking()
+        self._changed(who, "ticker", {"running": True})
         return Json({"ticker_running": True})
 
     async def pause(self, request: Request) -> App:
@@ -103,14 +110,14 @@ class Control:
         now = clock.wall()
         until = inf if body.for_seconds is None else now + body.for_seconds
         await self._desk.board.write(_set_pause, body.agent, until, who.name, now)
-        self._feed.poke()
+        self._changed(who, body.agent or EVERYBODY, {"paused": True, "until": _until_json(until)})
         return Json({"agent": body.agent, "paused": True, "until": _until_json(until)})
 
     async def resume(self, request: Request) -> App:
         """`POST /api/daemon/resume`."""
         who, body = await self._asked(request, Resume)
         await self._desk.board.write(_set_pause, body.agent, None, who.name, clock.wall())
-        self._feed.poke()
+        self._changed(who, body.agent or EVERYBODY, {"paused": False})
         self._desk.board_changed()
         return Json({"agent": body.agent, "paused": False, "until": None})
 
@@ -123,15 +130,20 @@ class Control:
                 return caller, read(kind, body, strict=True)
             case Holder():
                 raise HttpError(403, "forbidden", "A claim token does not steer the daemon: an operator may.")
-            case Reader():
+            case _:
                 raise unauthorized("This needs the admin token.")
 
+    def _changed(self, who: Operator, subject: str, details: Mapping[str, JSON]) -> None:
+        self._record("config_changed", at=clock.wall(), actor=who.name, subject=subject, details=details)
+
     async def _database(self) -> JsonObject:
-        try:
-            await self._desk.board.read(_check)
-        except BoardError as error:
-            return {"status": "unhealthy", "error": str(error)}
-        return {"status": "healthy"}
+        with trio.move_on_after(PATIENCE_SECONDS):
+            try:
+                await self._desk.board.read(_check)
+            except BoardError as error:
+                return {"status": "unhealthy", "reason": str(error)}
+            return {"status": "healthy"}
+        return {"status": "unhealthy", "reason": f"no answer within {PATIENCE_SECONDS:.0f} s"}
 
 
 def _overall(components: Mapping[str, object]) -> str:

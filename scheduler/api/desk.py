@@ -3,7 +3,25 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from scheduler.audit.record import JSON
 from scheduler.blackboard.board import Board
+
+
+class Record(Protocol):
+    """`AuditLog.record`: takes what an audit has to find, without waiting."""
+
+    def __call__(
+        self,
+        action: str,
+        *,
+        at: float,
+        actor: str,
+        subject: str,
+        outcome: str = ...,
+        details: Mapping[str, JSON] = ...,
+    ) -> None:
+        """`outcome`: `ok`, or the code of a refusal."""
+        ...
 
 
 class Desk(Protocol):
@@ -12,9 +30,10 @@ class Desk(Protocol):
     board: Board
 
     def health(self) -> Mapping[str, object]:
-        """The components of `/health` but for the database, which is asked then: `{"status", …}` each.
+        """The components of `/health` but for the database, which is asked then: `{"status", "reason"}` each.
 
-        `status` is `healthy`, `degraded`, `unhealthy`, `unavailable` or, where nobody wants it, `off`.
+        `status` is `healthy`, `degraded`, `unhealthy` or `unavailable`; `off` where nobody wants it, `unknown`
+        where nobody has asked it yet.
         `sources` holds one component per source.
         """
         ...

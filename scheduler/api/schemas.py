@@ -113,8 +113,8 @@ _THREAD: Final = {
 COMPONENT: Final[Schema] = {
     "type": "object",
     "properties": {
-        "status": words("healthy", "degraded", "unhealthy", "unavailable", "off"),
-        "error": TEXT,
+        "status": words("healthy", "degraded", "unhealthy", "unavailable", "off", "unknown"),
+        "reason": TEXT,
     },
     "required": ["status"],
 }
@@ -158,6 +158,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         next_tick=nullable(TIME),
         tick_interval_seconds=NUMBER,
         last_tick_seconds=nullable(NUMBER),
+        last_tick_report=nullable(ANYTHING),
         active_sessions=COUNT,
         blackboard_db_size_bytes=COUNT,
         tasks_summary=obj(**{status.value: COUNT for status in Status}),

@@ -4,6 +4,7 @@ Plain ASGI: a streaming response class would not end when the server wants to (t
 back says what it saw last (`Last-Event-ID`) and gets what happened since, from the board, before it listens.
 """
 
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -12,6 +13,7 @@ import trio
 from scheduler.api.errors import HttpError
 from scheduler.api.replies import Refusal
 from scheduler.blackboard.board import Board
+from scheduler.blackboard.errors import BoardError
 from scheduler.events import (
     PAGE,
     EventFeed,
@@ -74,7 +76,8 @@ class EventStream:
             nursery.start_soon(end_when_the_client_goes)
             nursery.start_soon(end_when_the_server_drains)
             await _write(send, b"retry: %d\n\n" % RETRY_MS)
-            await self._tell(send, listener, await self._catch_up(send))
+            with suppress(BoardError):  # the client comes back, and reads on from where it was
+                await self._tell(send, listener, await self._catch_up(send))
             nursery.cancel_scope.cancel()
 
     async def _catch_up(self, send: Send) -> int:

@@ -11,11 +11,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, text, update
 
-from scheduler.audit.record import AuditRecord
 from scheduler.blackboard import artifacts, looking, reading, saving, schema
 from scheduler.blackboard.artifacts import Received, Receiver
 from scheduler.blackboard.claimable import abandoned, by_agent, free
@@ -29,12 +28,15 @@ from scheduler.blackboard.tables import attempts, audit, outbox, tasks
 from scheduler.core import cards, holding
 from scheduler.core.change import Change
 from scheduler.core.claims import ClaimToken, hash_of, holder
-from scheduler.core.commands import Explain
 from scheduler.core.errors import Code, Refused
 from scheduler.core.records import Attempt, Event, Notice, Output
 from scheduler.core.snapshot import AgentRecord, BoardSnapshot
 from scheduler.core.states import Status
 from scheduler.core.task import Draft, Task, agent_name, number_of
+
+if TYPE_CHECKING:  # of no use to one command of the command line, and 20 classes to make
+    from scheduler.audit.record import AuditRecord
+    from scheduler.core.commands import Explain
 
 BUSY_SECONDS: Final = 10.0
 _TRIES: Final = 5
@@ -375,7 +377,7 @@ class Store:
         values = storable({"agent": agent, "run_seconds": seconds})
         self._write(lambda connection: connection.execute(_REMEMBER, values))
 
-    def explain(self, explanations: Sequence[Explain]) -> None:
+    def explain(self, explanations: "Sequence[Explain]") -> None:
         """Why tasks wait; those that wait no more are left as they are."""
         rows = [
             storable(
@@ -400,7 +402,7 @@ class Store:
         if notices:
             self._write(lambda connection: saving.add_records(self._database, connection, notices))
 
-    def write_audit(self, records: Sequence[AuditRecord]) -> None:
+    def write_audit(self, records: "Sequence[AuditRecord]") -> None:
         """All of them, or none."""
         rows = [
             {

@@ -8,17 +8,18 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from scheduler.cli.commands import cards, holding, overview, steering, upkeep
 from scheduler.cli.light import LightCommand, LightGroup
 from scheduler.cli.line import AsJson, ClaimText, Db, Options, TicketFile, Url, on_the_line, shared_options
-from scheduler.cli.printing import clean, print_json
+from scheduler.cli.printing import print_json, warn
 from scheduler.cli.told import USAGE, ToldError
+from scheduler.wire import error_json
 
-UsageError: Final = typer.BadParameter.__mro__[1]
+UsageError: Final[Any] = typer.BadParameter.__mro__[1]
 """Typer's, of all that is wrong with a command line; it has no public name for it."""
 
 app = typer.Typer(
@@ -71,33 +72,37 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code."""
     as_json = _wants_json(arguments)
     try:
-        if not arguments:
-            app(args=["--help"], prog_name="blackboard", standalone_mode=False)
-            return 2
-        return app(args=list(arguments), prog_name="blackboard", standalone_mode=False) or 0
+        return _invoke(arguments)
     except ToldError as error:
-        return _tell(error, as_json=as_json)
+        told = error
     except typer.Abort:
         return 130
+    except UsageError as error:
+        told = ToldError(USAGE, error.format_message(), 2)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        return _tell(ToldError("io_error", f"{error}", 1), as_json=as_json)
-    except Exception as error:
-        if not isinstance(error, UsageError):
-            if as_json:
-                print_json({"error": {"code": "internal_error", "message": "a fault of ours, see stderr"}})
-            raise
-        message = error.format_message()  # type: ignore[attr-defined]  # UsageError's
-        return _tell(ToldError(USAGE, message, 2), as_json=as_json)
-
-
-def _tell(error: ToldError, *, as_json: bool) -> int:
+        told = ToldError("io_error", str(error), 1)
+    except Exception:
+        if as_json:
+            print_json(error_json("internal_error", "a fault of ours: see stderr"))
+        raise
     if as_json:
-        print_json({"error": {"code": error.code, "message": error.message}})
+        print_json(error_json(told.code, told.message))
     else:
-        sys.stderr.write(f"{clean(error.message)}\n")
-    return error.exit_code
+        warn(told.message)
+    return told.exit_code
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    try:
+        code = app(args=[*arguments] or ["--help"], prog_name="blackboard", standalone_mode=False)
+    except SystemExit as end:
+        # Typer's own answer to a reader that is gone, and to nothing else but completions.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        raise
+    return (code or 0) if arguments else 2
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:

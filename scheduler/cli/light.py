@@ -23,18 +23,18 @@ class _AsWritten:
 _AS_WRITTEN: Final = _AsWritten()
 
 
-def _lighten(parameters: Sequence[Any]) -> None:
+def _lightened(parameters: Sequence[Any]) -> list[Any]:
     for parameter in parameters:
         parameter.get_runtime_param = lambda: _AS_WRITTEN
+    return list(parameters)
 
 
+# When they are asked for, not when the command is made: `--help` and the completion's options come later.
 class LightCommand(TyperCommand):
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        _lighten(self.params)
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _lightened(super().get_params(ctx))
 
 
 class LightGroup(TyperGroup):
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        _lighten(self.params)
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _lightened(super().get_params(ctx))

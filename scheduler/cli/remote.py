@@ -176,7 +176,7 @@ class RemoteBoard:
             value = json.loads(answer) if len(answer) <= _MOST_ANSWER_BYTES else None
         except (ValueError, RecursionError):
             value = None
-        if 200 <= status < 300 and value is not None:
+        if 200 <= status < 300 and isinstance(value, dict) and value.keys() & {"id", "tasks"}:
             return value
         error = value.get("error") if isinstance(value, dict) else None
         if not isinstance(error, dict) or not isinstance(error.get("code"), str):

@@ -30,11 +30,13 @@ def read_ticket(file: Path) -> Ticket:
         fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise wrong_usage(f"cannot read the ticket {file}: {error.strerror}") from error
-    with os.fdopen(fd, "rb") as stream:
+    try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise wrong_usage(f"the ticket {file} is not a regular file")
-        content = stream.read(_MOST_BYTES + 1)
+        content = os.read(fd, _MOST_BYTES + 1)
+    finally:
+        os.close(fd)
     if stat.S_IMODE(status.st_mode) & 0o077:
         print(  # noqa: T201 - stdout belongs to the answer, this is for whoever wrote the file
             f"warning: others may read the ticket {file}: chmod 600 {file}", file=sys.stderr

@@ -81,21 +81,37 @@ def revise(
         )
     revised = replace(task, **fields, updated_at=now)
     check_draft(revised)
-    if set(revised.risk_tools) - set(task.risk_tools):  # what is allowed stays allowed, what is new is not
-        revised = replace(revised, approval=Approval.NOT_NEEDED)
-    revised = _with_approval(revised, high_risk)
+    _check_under_way(task, revised)
     if "depends_on" in fields:
         revised = replace(revised, dependencies_met=False, dependency_notified=False)
+    if task.checked_at is not None and {"expects", "review"} & set(fields):
+        # What it passed before was something else.
+        revised = replace(revised, checked_at=None, waiting_because=None)
+    if "risk_tools" in fields:
+        # What is allowed stays allowed; what is new is not.
+        if set(revised.risk_tools) - set(task.risk_tools):
+            revised = replace(revised, approval=Approval.NOT_NEEDED)
+        revised = _with_approval(revised, high_risk)
     return Change(revised, (event(task, revised, who, "set", now, fields=sorted(fields)),))
+
+
+def _check_under_way(task: Task, revised: Task) -> None:
+    """Raises Refused (`invalid`) for what does not go with the attempts that have been made."""
+    if revised.review == f"agent:{task.claimant}":
+        raise Refused(Code.INVALID, f"{task.claimant} cannot review its own work")
+    spent = task.attempt + (task.status in {Status.PENDING, Status.BLOCKED})
+    if task.status is not Status.FAILED and revised.max_attempts < spent:
+        raise Refused(Code.INVALID, f"{task.attempt} attempts were made: max_attempts is {spent} or above")
 
 
 def _with_approval(task: Task, high_risk: Collection[str]) -> Task:
     """A task that names a high-risk tool waits, blocked, until somebody allows it."""
-    risky = sorted(set(task.risk_tools) & set(high_risk))
-    if not risky and task.blocked_by is BlockedBy.APPROVAL:
+    if not set(task.risk_tools) & set(high_risk):
         free = replace(task, approval=Approval.NOT_NEEDED)
+        if task.blocked_by is not BlockedBy.APPROVAL:
+            return free
         return moved(free, Move.UNBLOCK, task.updated_at, **FRESH, pending_since=task.updated_at)
-    if not risky or task.approval is Approval.GRANTED:
+    if task.approval is Approval.GRANTED:
         return task
     waiting = replace(task, approval=Approval.REQUIRED)
     return await_approval(waiting) if task.status is Status.PENDING else waiting

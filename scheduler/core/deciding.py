@@ -5,10 +5,11 @@ from dataclasses import replace
 from scheduler.core.change import FRESH, Change, check_text, event, moved, over
 from scheduler.core.endings import SCHEDULER
 from scheduler.core.errors import Code, Refused
-from scheduler.core.halting import block, fail, unblock
+from scheduler.core.halting import block, cancel, fail, unblock
+from scheduler.core.notices import CREATOR, notices
 from scheduler.core.records import Attempt, Comment, Decision, Verdict
-from scheduler.core.states import Move, Status
-from scheduler.core.task import Approval, Task, reviewer
+from scheduler.core.states import Move, Status, after
+from scheduler.core.task import Approval, BlockedBy, Task, reviewer
 
 
 def decide(
@@ -28,7 +29,7 @@ def decide(
         return _approve(task, by, now).also(decision)
     if verdict is Verdict.REJECT:
         why = reason or f"rejected by {by}"
-        return fail(task, attempt, reason=why, who=by, now=now).also(decision)
+        return cancel(task, attempt, reason=why, who=by, now=now).also(decision)
     if verdict is Verdict.ACCEPT:
         return accept(task, attempt, who=by, now=now).also(decision)
     change = rework(task, attempt, spends=spends, who=by, now=now).also(decision)
@@ -41,8 +42,11 @@ def _approve(task: Task, by: str, now: float) -> Change:
         raise Refused(Code.ILLEGAL_TRANSITION, f"{task.id} does not wait for an approval")
     if by == task.assignee:
         raise Refused(Code.APPROVAL_REQUIRED, f"{by} is its assignee: somebody else has to approve")
-    granted = replace(task, approval=Approval.GRANTED)
-    return unblock(granted, who=by, now=now, what="approve")
+    granted = replace(task, approval=Approval.GRANTED, updated_at=now)
+    if task.blocked_by is BlockedBy.APPROVAL:
+        return unblock(granted, who=by, now=now, what="approve")
+    # What else it waits for is still open.
+    return Change(granted, (event(task, granted, by, "approve", now),))
 
 
 def accept(task: Task, attempt: Attempt | None, *, who: str, now: float) -> Change:
@@ -59,14 +63,17 @@ def rework(task: Task, attempt: Attempt | None, *, spends: bool, who: str, now: 
     if attempt is not None and attempt.live and attempt.stop_because is None:
         back = moved(task, Move.REWORK, now, progress_at=now, checked_at=None, waiting_because=None)
         return Change(back, (event(task, back, who, "rework", now),), attempt)
-    left = task.max_attempts - task.attempt + (0 if spends else 1)
-    if left < 1:
-        return fail(task, attempt, reason=f"{task.attempt} attempts, and still not right", who=who, now=now)
+    after(task.status, Move.REWORK_LATER)
+    spent = task.attempt - (0 if spends else 1)
+    if spent >= task.max_attempts:
+        reason = f"{task.attempt} attempts, and still not right"
+        told = notices(task, (CREATOR,), "failed", f"failed: {reason}", now)
+        return fail(task, attempt, reason=reason, who=who, now=now).also(*told)
     later = moved(
         task,
         Move.REWORK_LATER,
         now,
-        **{**FRESH, "attempt": task.max_attempts - left, "pending_since": now},
+        **{**FRESH, "attempt": spent, "pending_since": now, "requeues": 0},
     )
     happened = event(task, later, who, "rework", now)
     return Change(later, (happened,), over(attempt, "reworked", now))
@@ -77,7 +84,8 @@ def judge(
 ) -> Change:
     """What the checks of a final output lead to; `findings` empty: all passed.
 
-    The same findings a second time will not be better a third time: a person is asked.
+    The same finding a second time will not be better a third time: a person is asked, also after the last
+    attempt, as an answer is worth a further one.
     """
     if task.status is not Status.REVIEW or task.epoch != epoch:
         raise Refused(Code.STALE_CLAIM, f"{task.id} has gone on since it was checked")
@@ -89,9 +97,12 @@ def judge(
         passed = replace(task, checked_at=now, updated_at=now, findings=(), waiting_because=waits)
         return Change(passed, (event(task, passed, SCHEDULER, "checked", now),), attempt)
     said = Comment(task.id, SCHEDULER, now, "The output was sent back:\n" + "\n".join(findings))
-    back = rework(replace(task, findings=findings), attempt, spends=True, who=SCHEDULER, now=now).also(said)
-    if findings != task.findings or back.task.status is Status.FAILED:
+    again = [each for each in findings if each in task.findings]
+    marked = replace(task, findings=findings)
+    back = rework(marked, attempt, spends=not again, who=SCHEDULER, now=now).also(said)
+    if not again:
         return back
-    question = f"twice the same: {findings[0]}. Is what it expects right, or is something missing?"
-    asked = block(back.task, back.attempt, reason=question, who=SCHEDULER, now=now)
+    question = f"twice the same: {again[0]}. Is what it expects right, or is something missing?"
+    spent = replace(back.task, attempt=task.attempt)
+    asked = block(spent, back.attempt, reason=question, who=SCHEDULER, now=now)
     return replace(asked, records=(*back.records, *asked.records))

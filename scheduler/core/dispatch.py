@@ -8,6 +8,7 @@ asked to be quiet. Each waiting task is told its reason, and when it is expected
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from scheduler.core.capacity import DEFAULT_RPM, feeds
 from scheduler.core.commands import Command, Explain, Start
@@ -37,7 +38,7 @@ class _Room:
     hungry: bool
     """nothing of ours runs yet: one may start whatever it eats"""
     full_until: float | None
-    """when the first run under way is expected to end"""
+    """when the first run under way is expected to end, if anybody can tell"""
     lines: Counter[str] = field(default_factory=Counter)
     """agent -> places taken in its line"""
     heads: dict[str, float | None] = field(default_factory=dict)
@@ -51,11 +52,14 @@ def dispatch(world: World, now: float) -> Iterator[Command]:
     typical = {name: record.run_seconds or TYPICAL_RUN for name, record in board.agents.items()}
     busy = {attempt.agent: attempt for attempt in live}
     nobody = _nobody_starts(world, now)
+    next_tick_at = world.next_tick_at if world.next_tick_at < inf else None
     room = _Room(
         runs=world.rules.max_concurrent - len(live),
         spare_rpm=_spare(world, live, now),
         hungry=not live,
-        full_until=min((_ends_at(each, typical) for each in live), default=None),
+        full_until=min(
+            (at for each in live if (at := _ends_at(each, typical, now)) is not None), default=None
+        ),
     )
     explained: list[Explain] = []
     for waiting in board.waiting:
@@ -69,7 +73,7 @@ def dispatch(world: World, now: float) -> Iterator[Command]:
                 reason = (
                     nobody
                     or _agent_reason(agent, world, busy.get(agent), typical, now)
-                    or _no_room(room, expected_rpm.get(agent, DEFAULT_RPM), world.next_tick_at)
+                    or _no_room(room, expected_rpm.get(agent, DEFAULT_RPM), next_tick_at)
                 )
                 room.heads[agent] = reason[1] if reason else now
                 if reason is None:
@@ -83,7 +87,7 @@ def dispatch(world: World, now: float) -> Iterator[Command]:
 def _spare(world: World, live: Sequence[Attempt], now: float) -> float:
     """The sidecar counts what was sent in the last minute: what began in it is about to eat more."""
     if not world.capacity.known:
-        return float("inf")
+        return inf
     young = [each.agent for each in live if now - (each.started_at or each.claimed_at) < YOUNG]
     return world.capacity.spare_rpm - sum(world.expected_rpm.get(agent, DEFAULT_RPM) for agent in young)
 
@@ -120,16 +124,16 @@ def _agent_reason(
     if paused := _paused(world.board, agent, now):
         return f"{agent} is paused", paused[0]
     if run is not None:
-        return f"{agent} works on {run.task}", _ends_at(run, typical)
+        return f"{agent} works on {run.task}", _ends_at(run, typical, now)
     if (spoke := world.sighting.busy_agents.get(agent)) is not None and now < spoke + TALKING_FOR:
         return f"a person talks with {agent}", spoke + TALKING_FOR
     return None
 
 
-def _no_room(room: _Room, appetite: float, next_tick_at: float) -> Reason | None:
+def _no_room(room: _Room, appetite: float, next_tick_at: float | None) -> Reason | None:
     """None: there was room, and it is taken."""
     if room.runs < 1:
-        return "as many runs are under way as allowed", room.full_until or next_tick_at
+        return "as many runs are under way as allowed", room.full_until
     if not feeds(room.spare_rpm, [appetite], nothing_runs=room.hungry):
         room.spare_rpm = 0.0  # nobody passes by: the smaller ones behind would starve the hungry one
         return "the budget feeds no further run", next_tick_at
@@ -150,11 +154,13 @@ def _paused(board: BoardSnapshot, agent: str, now: float) -> tuple[float | None]
     record = board.agents.get(agent)
     if record is None or record.paused_until is None or record.paused_until <= now:
         return None
-    return (None if record.paused_until == float("inf") else record.paused_until,)
+    return (None if record.paused_until == inf else record.paused_until,)
 
 
-def _ends_at(run: Attempt, typical: Mapping[str, float]) -> float:
-    return (run.started_at or run.claimed_at) + typical.get(run.agent, TYPICAL_RUN)
+def _ends_at(run: Attempt, typical: Mapping[str, float], now: float) -> float | None:
+    """None: it takes longer than the runs of its agent do, so nobody can tell."""
+    at = (run.started_at or run.claimed_at) + typical.get(run.agent, TYPICAL_RUN)
+    return at if at > now else None
 
 
 def _differs(waiting: Waiting, reason: Reason) -> bool:

@@ -51,7 +51,9 @@ def _ending(change: Change, because: str) -> Change:
 
 def unblock(task: Task, *, who: str, now: float, what: str = "unblock") -> Change:
     """Back to `pending`."""
-    free = await_approval(moved(task, Move.UNBLOCK, now, **FRESH, pending_since=now, findings=()))
+    left = min(task.attempt, task.max_attempts - 1)  # whoever lets it go on means at least once more
+    free = moved(task, Move.UNBLOCK, now, **FRESH, attempt=left, pending_since=now, findings=())
+    free = await_approval(free)
     return Change(free, (event(task, free, who, what, now),))
 
 
@@ -73,7 +75,15 @@ def retry(task: Task, *, who: str, now: float) -> Change:
         task,
         Move.RETRY,
         now,
-        **{**FRESH, "attempt": 0, "requeues": 0, "not_before": None, "pending_since": now, "findings": ()},
+        **{
+            **FRESH,
+            "attempt": 0,
+            "requeues": 0,
+            "not_before": None,
+            "pending_since": now,
+            "findings": (),
+            "archived_at": None,
+        },
     )
     fresh = await_approval(fresh)
     return Change(fresh, (event(task, fresh, who, "retry", now),))

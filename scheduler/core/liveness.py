@@ -28,10 +28,8 @@ from scheduler.core.rules import (
     NEVER_STARTED_AFTER,
     TURNS_WARNING_SHARE,
     AgentRules,
-    Rules,
 )
 from scheduler.core.sighting import ENDED, RunSeen, RunState
-from scheduler.core.snapshot import BoardSnapshot
 from scheduler.core.task import Task
 from scheduler.core.world import World
 
@@ -64,7 +62,7 @@ def liveness(world: World, now: float) -> tuple[list[Command], tuple[str, ...]]:
         for each in _stalled(task, attempt, mine, rules.run_timeout, waiting=waiting, now=now):
             (deadly if isinstance(each, StopRun) else commands).append(each)
     deadly += [Expire(task.id, task.epoch) for task in board.held if expired(task, now)]
-    commands += _by_hand(board, rules, now)
+    commands += _by_hand(world, now)
     held = sum(1 for task in board.held if task.held)
     if len(deadly) >= MASS and 2 * len(deadly) > held:
         return commands, (
@@ -92,7 +90,7 @@ def _ended(
         if seen.state is not RunState.ABSENT:
             yield ProveStart(attempt)
         elif task is None or not task.held:
-            yield EndRun(attempt, seen)  # nobody wants it any more, and it never began
+            yield NeverStarted(attempt)  # and nobody wants it any more
         elif now - attempt.claimed_at >= NEVER_STARTED_AFTER and not starts_are_slow:
             yield NeverStarted(attempt)
     elif seen.state in ENDED or seen.state is RunState.ABSENT:
@@ -118,8 +116,7 @@ def _stalled(
     started = attempt.started_at or attempt.claimed_at
     last = max(task.progress_at or started, task.excused_at or started, started)
     if waiting:
-        if task.excused_at is None or task.excused_at < now:
-            yield Excuse(task.id, task.epoch, min(max(0.0, now - last), EXCUSED_AT_ONCE))
+        yield from _excused(task, last, now)
         return
     age = now - started - attempt.excused_seconds
     still = now - last
@@ -131,8 +128,14 @@ def _stalled(
         yield Suspect(task.id, task.epoch, still, mine.notify)
 
 
-def _by_hand(board: BoardSnapshot, rules: Rules, now: float) -> Iterator[Command]:
+def _excused(task: Task, last: float, now: float) -> Iterator[Command]:
+    if task.excused_at is None or task.excused_at < now:
+        yield Excuse(task.id, task.epoch, min(max(0.0, now - last), EXCUSED_AT_ONCE))
+
+
+def _by_hand(world: World, now: float) -> Iterator[Command]:
     """Claims without a run: there is nothing to stop, and their lease is what ends them."""
+    board, rules = world.board, world.rules
     without_run: Mapping[tuple[str, int], Attempt] = {
         (attempt.task, attempt.epoch): attempt for attempt in board.attempts if attempt.run is Run.NONE
     }
@@ -145,6 +148,8 @@ def _by_hand(board: BoardSnapshot, rules: Rules, now: float) -> Iterator[Command
             yield TooManyTurns(task.id, task.epoch, f"{task.turns} of {limit} turns", mine.notify)
         elif task.turns >= TURNS_WARNING_SHARE * limit and not task.turns_warned:
             yield WarnTurns(task.id, task.epoch, task.turns, limit, mine.notify)
-        still = now - (task.progress_at or now)
-        if task.waiting_for is None and still >= mine.suspect_after and task.suspect_at is None:
-            yield Suspect(task.id, task.epoch, still, mine.notify)
+        last = max(task.progress_at or now, task.excused_at or 0.0)
+        if task.waiting_for is not None or task.claimant in world.waiting_agents:
+            yield from _excused(task, last, now)
+        elif now - last >= mine.suspect_after and task.suspect_at is None:
+            yield Suspect(task.id, task.epoch, now - last, mine.notify)

@@ -8,7 +8,7 @@ holds commands of one kind or the other, and the ticker plans again when it has 
 twice at one `now`, on a board that has followed the first plan, yields nothing the second time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from scheduler.core.commands import (
@@ -39,11 +39,15 @@ class Plan:
     alarms: tuple[str, ...] = ()
 
 
-def plan(world: World, now: float) -> Plan:
-    """Pure; may be asked again at any time. Times in Unix seconds."""
+def plan(world: World, now: float, tried: Collection[Command] = frozenset()) -> Plan:
+    """Pure; may be asked again at any time. Times in Unix seconds.
+
+    `tried`: what this tick has tried. What is left of it could not be done, be it a run that cannot be
+    stopped; the others do not wait for that.
+    """
     alive, alarms = liveness(world, now)
-    reconcile = (*alive, *_gate(world.board), *_dependencies(world.board, world.rules, now))
-    if reconcile:
+    wanted = (*alive, *_gate(world.board), *_dependencies(world.board, world.rules, now))
+    if reconcile := tuple(each for each in wanted if each not in tried):
         return Plan(reconcile, alarms)
     archive = [ArchiveSession(attempt) for attempt in world.board.unarchived] if world.sighting.up else []
     return Plan((*dispatch(world, now), *archive), alarms)
@@ -71,7 +75,7 @@ def _review(task: Task, judge: str, review: Task | None) -> Iterator[Command]:
 def _dependencies(board: BoardSnapshot, rules: Rules, now: float) -> Iterator[Command]:
     """A dependency that fails blocks; one that goes on frees; the last one that is done is an event."""
     for waiting in board.waiting:
-        if not waiting.has_dependencies:
+        if not waiting.has_dependencies and waiting.status is not Status.BLOCKED:
             continue
         unmet = board.unmet.get(waiting.number, ())
         failed = next((each for each in unmet if each.status is Status.FAILED), None)

@@ -13,8 +13,10 @@ from scheduler.core.task import Task
 
 MAX_BYTES: Final = 90_000
 """Of a prompt: it is handed over as one argument of a command, and Linux allows 128 kB for one."""
-_MAX_DESCRIPTION: Final = 40_000  # characters
+_MAX_DESCRIPTION: Final = 40_000  # bytes, as the next ones
+_MAX_EXPECTS: Final = 8_000
 _MAX_SAYING: Final = 8_000
+_MAX_ERROR: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ def prompt(telling: Telling) -> str:
     if task.description:
         head.append(_fenced(telling, "Description", _cut(task.description, _MAX_DESCRIPTION)))
     if task.expects:
-        head.append(_fenced(telling, "The result is checked for", "\n".join(task.expects)))
+        expects = _cut("\n".join(task.expects), _MAX_EXPECTS)
+        head.append(_fenced(telling, "The result is checked for", expects))
     tail = [*_autopsy(telling), _how_to_write(telling)]
     room = MAX_BYTES - sum(len(part.encode()) + 2 for part in (*head, *tail))
     return "\n\n".join([*head, *_thread(telling, room), *tail])
@@ -78,13 +81,13 @@ def _autopsy(telling: Telling) -> Iterator[str]:
         facts.append(f"It took {last.turns} turns.")
     if last.throttled:
         facts.append(f"The model API throttled it {last.throttled} times.")
-    if telling.outputs:
-        newest = telling.outputs[-1]
-        facts.append(f"Its last output was {newest.name!r}, {newest.size_bytes} bytes.")
     facts.append("Begin with what it left behind, and do not repeat what did not work.")
     yield " ".join(facts)
+    if telling.outputs:
+        newest = telling.outputs[-1]
+        yield _fenced(telling, "The last output", f"{newest.name}, {newest.size_bytes} bytes")
     if last.error:
-        yield _fenced(telling, "Its error", _cut(last.error, 2000))
+        yield _fenced(telling, "Its error", _cut(last.error, _MAX_ERROR))
 
 
 def _how_to_write(telling: Telling) -> str:
@@ -105,4 +108,8 @@ def _fenced(telling: Telling, title: str, text: str) -> str:
 
 
 def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}\n(cut here: {len(text) - limit} more characters)"
+    data = text.encode()
+    if len(data) <= limit:
+        return text
+    kept = data[:limit].decode(errors="ignore")  # not in the middle of a character
+    return f"{kept}\n(cut here: {len(text) - len(kept)} more characters)"

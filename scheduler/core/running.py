@@ -29,11 +29,20 @@ def started(task: Task, attempt: Attempt, *, now: float) -> Change:
 
 
 def never_started(task: Task, attempt: Attempt, *, why: str, now: float) -> Change:
-    """Claimed for a run that did not come about; nobody is to blame, so it costs no attempt."""
+    """Claimed for a run that did not come about; nobody is to blame, so it costs no attempt.
+
+    But where somebody has written under the claim, it had begun after all.
+    """
+    if attempt.run is not Run.INTENDED:
+        return Change(task, (), attempt)  # proven meanwhile, or over
     ended = replace(attempt, run=Run.ENDED, ended_at=now, end="never_started", error=why)
-    if not _holds(task, attempt) or task.status is not Status.CLAIMED:
+    if not _holds(task, attempt):
         return Change(task, (), ended)
-    return replace(requeue(task, None, Move.NEVER_STARTED, why=why, who=SCHEDULER, now=now), attempt=ended)
+    if task.status is Status.CLAIMED:
+        change = requeue(task, None, Move.NEVER_STARTED, why=why, who=SCHEDULER, now=now)
+    else:
+        change = give_up(task, None, Move.NO_RESULT, why=why, who=SCHEDULER, now=now)
+    return replace(change, attempt=ended)
 
 
 def run_ended(task: Task, attempt: Attempt, seen: RunSeen, *, answered: bool, now: float) -> Change:
@@ -41,6 +50,8 @@ def run_ended(task: Task, attempt: Attempt, seen: RunSeen, *, answered: bool, no
 
     `answered`: its answer has become the final output, so there is nothing left to do for the task.
     """
+    if not attempt.live:
+        return Change(task, (), attempt)
     ended = replace(
         attempt,
         run=Run.ENDED,
@@ -66,6 +77,8 @@ def run_ended(task: Task, attempt: Attempt, seen: RunSeen, *, answered: bool, no
 
 def run_stopped(task: Task, attempt: Attempt, then: Then, *, why: str, now: float) -> Change:
     """It provably runs no more, because we stopped it."""
+    if not attempt.live:
+        return Change(task, (), attempt)
     ended = replace(attempt, run=Run.ENDED, ended_at=now, end="stopped", error=why)
     said = event(task, task, SCHEDULER, "run_ended", now, epoch=attempt.epoch, end="stopped", reason=why)
     if then is Then.NOTHING or not _holds(task, attempt):

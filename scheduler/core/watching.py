@@ -42,6 +42,8 @@ def excuse(task: Task, attempt: Attempt | None, asked: Excuse, *, now: float) ->
 def suspect(task: Task, attempt: Attempt | None, asked: Suspect, *, now: float) -> Change:
     """Said on the card and to those who should know; it starts nothing."""
     _still(task, asked.epoch)
+    if task.suspect_at is not None or now - (task.progress_at or 0.0) < asked.seconds - 1:
+        raise _outdated(task)
     text = f"No progress for {asked.seconds / 60:.0f} min: {task.claimant} may be stuck."
     marked = replace(task, suspect_at=now, updated_at=now)
     return Change(

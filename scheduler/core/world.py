@@ -18,6 +18,7 @@ class World:
     capacity: Capacity
     rules: Rules
     next_tick_at: float
+    """infinite: nobody ticks"""
     waiting_agents: frozenset[str] = frozenset()
     """who has a request queued or in flight at the sidecar: not stuck, only waiting"""
     expected_rpm: Mapping[str, float] = field(default_factory=dict)

@@ -106,8 +106,8 @@ async def run_simulator(directory: Path, *options: str) -> AsyncIterator[Simulat
     """`options` as on the command line of ``nvidia-sim``; its output goes to `directory`."""
     argv = [sys.executable, "-m", "proxy.simulator", "--port", "0", *options]
     simulator = Simulator(*await start(argv, directory, "nvidia-sim", {}))
-    async with _ended(simulator):
-        started = await _started(simulator, "nvidia_sim_started")
+    async with ended(simulator):
+        started = await started_saying(simulator, "nvidia_sim_started")
         simulator.url, simulator.port = started["url"], started["port"]
         yield simulator
 
@@ -129,8 +129,8 @@ async def run_sidecar(
     }
     argv = [sys.executable, "-m", "proxy"]
     sidecar = Sidecar(*await start(argv, state_dir, "sidecar", settings))
-    async with _ended(sidecar):
-        started = await _started(sidecar, "sidecar_started")
+    async with ended(sidecar):
+        started = await started_saying(sidecar, "sidecar_started")
         sidecar.port, sidecar.metrics_port = started["port"], started["metrics_port"]
         sidecar.url = f"http://127.0.0.1:{sidecar.port}/v1"
         yield sidecar
@@ -181,7 +181,8 @@ async def until(look: Callable[[], T | Awaitable[T]], seconds: float = 10.0) -> 
 
 
 @asynccontextmanager
-async def _ended(running: Running) -> AsyncIterator[None]:
+async def ended(running: Running) -> AsyncIterator[None]:
+    """Stops it when the block ends, and holds it to its exit code."""
     try:
         yield
     except BaseException:
@@ -192,7 +193,8 @@ async def _ended(running: Running) -> AsyncIterator[None]:
     assert running.process.returncode == running.exit_code, running.said()
 
 
-async def _started(running: Running, event: str) -> dict[str, Any]:
+async def started_saying(running: Running, event: str) -> dict[str, Any]:
+    """The log line by which it tells that it serves."""
     def look() -> dict[str, Any] | None:
         assert running.process.poll() is None, f"ended before {event}\n{running.said()}"
         return next(iter(running.log_lines(event)), None)

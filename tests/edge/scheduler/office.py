@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import unquote
 
@@ -69,6 +70,7 @@ class DeskNotes:
             "next_tick": "2026-03-01T09:30:00.000Z",
             "tick_interval_seconds": 60.0,
             "last_tick_seconds": None,
+            "last_tick_report": None,
             "active_sessions": 0,
             "capacity": {"known": False},
             "calls_avoided": self.ticks,
@@ -89,12 +91,28 @@ class DeskNotes:
 
 
 class Denials(list[tuple[str, str, str]]):
-    """What the audit log was told: who, what about, why not."""
+    """What the audit log was told of denied writes: who, what about, why not. And of changes beside them."""
 
-    def __call__(self, action: str, *, at: float, actor: str, subject: str, outcome: str = "ok") -> None:
-        assert action == "write_denied"
+    def __init__(self) -> None:
+        super().__init__()
+        self.changes: list[tuple[str, str, Mapping[str, object]]] = []
+
+    def __call__(
+        self,
+        action: str,
+        *,
+        at: float,
+        actor: str,
+        subject: str,
+        outcome: str = "ok",
+        details: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
         assert at > 0
-        self.append((actor, subject, outcome))
+        if action == "write_denied":
+            self.append((actor, subject, outcome))
+        else:
+            assert (action, outcome) == ("config_changed", "ok")
+            self.changes.append((actor, subject, details))
 
 
 class Office:

@@ -4,7 +4,10 @@ from importlib.metadata import version
 from math import inf
 
 import pytest
+import trio
+from trio.testing import MockClock
 
+from scheduler.api.control import PATIENCE_SECONDS
 from scheduler.blackboard.errors import BoardUnavailable
 from shared import clock
 from tests.edge.scheduler.office import TASKS, Office
@@ -16,7 +19,9 @@ async def test_health_is_what_its_components_are(office: Office) -> None:
     assert set(well["components"]) == {"database", "audit_logger", "sidecar", "openclaw", "sources", "alerts"}
     assert (well["status"], well["components"]["database"]) == ("healthy", {"status": "healthy"})
     assert well["version"] == version("clawpace")
-    office.desk.components["openclaw"] = {"status": "unavailable", "error": "no such command"}
+    office.desk.components["openclaw"] = {"status": "unknown"}
+    assert (await office.get("/health"))["status"] == "healthy", "nobody has asked it yet"
+    office.desk.components["openclaw"] = {"status": "unavailable", "reason": "no such command"}
     assert (await office.get("/health"))["status"] == "degraded"
     office.desk.components["openclaw"] = {"status": "healthy"}
     office.desk.components["sources"] = {"multica": {"status": "unavailable"}}
@@ -32,7 +37,19 @@ async def test_health_is_503_only_without_the_database(
     monkeypatch.setattr(office.store, "check", away)
     talk = await office.ask("GET", "/health", token=None)
     assert (talk.status, talk.json["status"]) == (503, "unhealthy")
-    assert talk.json["components"]["database"] == {"status": "unhealthy", "error": "no such file"}
+    assert talk.json["components"]["database"] == {"status": "unhealthy", "reason": "no such file"}
+
+
+async def test_a_database_that_does_not_answer_is_away_as_well(
+    autojump_clock: MockClock, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hangs(*_: object) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(office.board, "read", hangs)
+    talk = await office.ask("GET", "/health", token=None)
+    assert (talk.status, talk.json["status"]) == (503, "unhealthy")
+    assert trio.current_time() == PATIENCE_SECONDS
 
 
 async def test_the_version_is_the_packages(office: Office) -> None:
@@ -58,6 +75,7 @@ async def test_status_tells_what_the_daemon_and_what_the_board_know(office: Offi
         "next_tick",
         "tick_interval_seconds",
         "last_tick_seconds",
+        "last_tick_report",
         "active_sessions",
         "blackboard_db_size_bytes",
         "tasks_summary",
@@ -85,6 +103,10 @@ async def test_ticks_can_be_run_stopped_and_started(office: Office) -> None:
     assert (await office.get("/api/daemon/status"))["ticker_running"] is False
     assert await office.post("/api/daemon/start") == {"ticker_running": True}
     assert office.desk.ticking
+    assert office.denials.changes == [
+        ("admin", "ticker", {"running": False}),
+        ("admin", "ticker", {"running": True}),
+    ]
 
 
 async def test_a_pause_is_kept_and_told_until_it_is_over(office: Office) -> None:
@@ -105,6 +127,11 @@ async def test_a_pause_is_kept_and_told_until_it_is_over(office: Office) -> None
     assert [entry["agent"] for entry in (await office.get("/api/daemon/status"))["paused"]] == ["coo"]
     office.store.set_pause("coo", clock.wall() - 1, who="test", now=clock.wall())
     assert (await office.get("/api/daemon/status"))["paused"] == []
+    assert [(subject, details["paused"]) for _, subject, details in office.denials.changes] == [
+        ("coo", True),
+        ("*", True),
+        ("*", False),
+    ]
 
 
 @pytest.mark.parametrize(

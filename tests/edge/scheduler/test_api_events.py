@@ -1,13 +1,16 @@
 """`GET /api/events`."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from scheduler.blackboard.errors import BoardUnavailable
 from scheduler.core.task import Draft
+from scheduler.events import Numbered
 from tests.edge.asgi import Talk
 from tests.edge.scheduler.office import TASKS, Office
 
@@ -77,6 +80,7 @@ async def test_a_listener_that_comes_back_misses_nothing_and_hears_nothing_twice
 ) -> None:
     for number in range(1200):
         office.store.create(Draft(f"number {number}"), who="operator", now=1_000.0)
+    await trio.sleep(2)
     talk = listen(office, "200")
     await talk.until(lambda talk: len(parsed(talk)) == 1000)
     await office.create("live")
@@ -97,6 +101,41 @@ async def test_a_number_that_is_none_of_ours_begins_with_what_comes(
     await talk.until(has_news)
     assert [event["number"] for event in parsed(talk)] == [2]
     talk.hang_up()
+
+
+async def test_what_happens_while_a_listener_catches_up_is_told_once(
+    autojump_clock: MockClock, feed: None, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await office.create("first")
+    await trio.sleep(2)
+    events_after = office.store.events_after
+
+    def with_news(number: int, limit: int = 500) -> Sequence[Numbered]:
+        monkeypatch.setattr(office.store, "events_after", events_after)
+        office.store.create(Draft("in between"), who="operator", now=1_000.0)
+        office.feed.poke()
+        return events_after(number, limit)
+
+    monkeypatch.setattr(office.store, "events_after", with_news)
+    talk = listen(office, "0")
+    await talk.until(lambda talk: len(parsed(talk)) == 2)
+    await trio.sleep(2)
+    await office.create("last")
+    await talk.until(lambda talk: len(parsed(talk)) > 2)
+    assert [event["number"] for event in parsed(talk)] == [1, 2, 3]
+    talk.hang_up()
+
+
+async def test_a_board_that_goes_away_ends_the_stream_and_the_client_comes_back(
+    autojump_clock: MockClock, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> None:
+        raise BoardUnavailable("the server is gone")
+
+    await office.create()
+    monkeypatch.setattr(office.store, "last_event", away)
+    talk = await listen(office, "0").answered()
+    assert (talk.status, talk.body) == (200, b"retry: 3000\n\n")
 
 
 async def test_silence_is_broken_every_fifteen_seconds(autojump_clock: MockClock, office: Office) -> None:

@@ -104,6 +104,9 @@ async def test_what_is_noted_of_a_denied_write_holds_no_secret(office: Office) -
         ("nobody", task, "unauthorized"),
     ]
     assert token.rpartition(".")[2] not in repr(office.denials)
+    body = {"text": "x", "author": "ann", "claim": token}
+    assert await office.error("POST", f"{TASKS}/{task}/comment", body) == (403, "forbidden")
+    assert office.denials[-1] == ("admin", task, "forbidden")
 
 
 async def test_a_claim_speaks_for_its_own_task_and_agent_alone(office: Office) -> None:

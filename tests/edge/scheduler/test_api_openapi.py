@@ -33,7 +33,7 @@ def conforms(value: object, path: str, method: str, status: int) -> None:
 async def test_what_is_described_is_served(office: Office, path: str, method: str) -> None:
     target = path.replace("{id}", "T-9999").replace("{name}", "x")
     talk = office.begin(method.upper(), target, token=None)
-    await talk.begun()
+    await talk.until(lambda talk: bool(talk.chunks))
     described = operation(path, method)["responses"]
     assert str(talk.status) in described, talk
     if talk.status == 404:
@@ -51,7 +51,8 @@ async def test_what_is_not_described_is_not_served(office: Office, path: str) ->
             if talk.status == 405:
                 assert allowed - {"head"} == set(PATHS[path]) - {"parameters"}
             else:  # `claim` in the place of an id
-                assert (talk.status, path) == (404, f"{TASKS}/claim")
+                assert path == f"{TASKS}/claim"
+                assert talk.status in {404, 422}
 
 
 async def test_the_description_is_served_as_it_is(office: Office) -> None:

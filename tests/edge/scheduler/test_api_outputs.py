@@ -1,6 +1,7 @@
 """Files, in and out."""
 
 import hashlib
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from trio.testing import MockClock
 
 from scheduler.api import uploads
 from tests.edge.scheduler.office import ADMIN, TASKS, Office
+from tests.integration.processes import until
 
 BOUNDARY = b"----------------------------boundary"
 FORM = (b"content-type", b"multipart/form-data; boundary=" + BOUNDARY)
@@ -199,9 +201,7 @@ async def test_a_client_that_goes_in_the_middle_of_a_file_leaves_nothing_behind(
     talk = office.begin(
         "POST", f"{TASKS}/{task}/output", headers=headers, pieces=(start,), token=token, more_to_come=True
     )
-    with trio.fail_after(10):
-        while not files(office):
-            await trio.sleep(0.01)
+    await until(lambda: files(office))
     talk.hang_up()
     await talk.cut()
     assert files(office) == []
@@ -229,8 +229,8 @@ async def test_outputs_are_found_by_name_then_by_number(office: Office) -> None:
     task, token = await claimed(office)
     for name, text in (("2", "named two"), ("b.md", "second"), ("b.md", "third")):
         await office.post(f"{TASKS}/{task}/output", {"text": text, "name": name}, token=token)
-    for wanted, text in (("1", b"named two"), ("2", b"named two"), ("3", b"third"), ("b.md", b"third")):
-        assert (await office.ask("GET", f"{TASKS}/{task}/outputs/{wanted}", token=None)).body == text
+    for wanted, content in (("1", b"named two"), ("2", b"named two"), ("3", b"third"), ("b.md", b"third")):
+        assert (await office.ask("GET", f"{TASKS}/{task}/outputs/{wanted}", token=None)).body == content
     for wanted in ("0", "4", "-1", "99999999999999999999", "c.md", "%D9%A1", "b.md%20", "~2"):
         assert await office.error("GET", f"{TASKS}/{task}/outputs/{wanted}") == (404, "not_found")
     assert await office.error("GET", f"{TASKS}/T-9999/outputs/1") == (404, "not_found")
@@ -271,6 +271,17 @@ async def test_a_file_that_somebody_removed_is_not_found(office: Office) -> None
     await office.post(f"{TASKS}/{task}/output", {"text": "x", "name": "x.md"}, token=token)
     files(office)[0].unlink()
     assert await office.error("GET", f"{TASKS}/{task}/outputs/x.md") == (404, "not_found")
+
+
+async def test_a_file_that_became_shorter_is_cut_off_for_all_to_see(office: Office) -> None:
+    task, token = await claimed(office)
+    await office.post(f"{TASKS}/{task}/output", {"text": "x" * 600_000, "name": "x.md"}, token=token)
+    talk = office.begin("GET", f"{TASKS}/{task}/outputs/x.md", token=None)
+    talk.stall()
+    await trio.testing.wait_all_tasks_blocked()
+    os.truncate(files(office)[0], 1_000)
+    talk.go_on()
+    await talk.cut()
 
 
 async def test_a_reader_that_goes_ends_the_download(office: Office) -> None:

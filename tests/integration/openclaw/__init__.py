@@ -17,6 +17,7 @@ from tests.integration.processes import ROOT, start, stop
 
 # Put there by .ci/run; outside git, 800 MB.
 MODULES = ROOT / ".cache/openclaw/node_modules"
+OPENCLAW = (str(MODULES / "node/bin/node"), str(MODULES / "openclaw/openclaw.mjs"))
 MODEL = "deepseek-ai/deepseek-v3"
 TURN_SECONDS = 180  # 11 s on two idle cores; CI's are neither two nor idle
 
@@ -43,26 +44,33 @@ class Turn:
 
 def installed() -> bool:
     """Node included."""
-    return all(Path(program).exists() for program in _OPENCLAW)
+    return all(Path(program).exists() for program in OPENCLAW)
 
 
-async def configure(home: Path, settings: Mapping[str, str]) -> None:
-    """Set one up in `home` as docs/openclaw.md says: our printed block, by OpenClaw's ``config patch``."""
+async def configure(
+    home: Path, settings: Mapping[str, str], more: Mapping[str, Mapping[str, object]] | None = None
+) -> None:
+    """Set one up in `home` as docs/openclaw.md says: our printed block, by OpenClaw's ``config patch``.
+
+    `settings` are the sidecar's; `more` is added to the sections of the block.
+    """
     printed = [sys.executable, "-m", "proxy", "openclaw-config", "--models", MODEL]
     patch = json.loads(await _run(printed, home, {"HOME": str(home), **settings}))
     defaults = patch["agents"]["defaults"]
     defaults["model"] = {"primary": f"nvidia/{MODEL}"}
     defaults["workspace"] = str(home / "workspace")
+    for section, added in (more or {}).items():
+        patch[section] = {**patch.get(section, {}), **added}
     file = home / "patch.json"
     file.write_text(json.dumps(patch))
-    await _run([*_OPENCLAW, "config", "patch", "--file", str(file)], home, _environment(home))
+    await _run([*OPENCLAW, "config", "patch", "--file", str(file)], home, environment(home))
 
 
 async def take_turn(home: Path, message: str, *, session: str = "agent:main:test") -> Turn:
     """One turn of the agent `main`, from the question to the answer."""
-    command = [*_OPENCLAW, "agent", "--local", "--json"]
+    command = [*OPENCLAW, "agent", "--local", "--json"]
     command += ["--session-key", session, "--timeout", str(TURN_SECONDS), "--message", message]
-    process, output, errors = await start(command, home, "openclaw", _environment(home))
+    process, output, errors = await start(command, home, "openclaw", environment(home))
     await _end(process)
     said = output.read_text()
     if process.returncode != 0:
@@ -86,7 +94,8 @@ async def _end(process: trio.Process) -> None:
         await stop(process)
 
 
-def _environment(home: Path) -> dict[str, str]:
+def environment(home: Path) -> dict[str, str]:
+    """What each process of the OpenClaw in `home` is given."""
     return {
         "PATH": f"{MODULES / 'node/bin'}:/usr/bin:/bin",
         "HOME": str(home),
@@ -95,6 +104,3 @@ def _environment(home: Path) -> dict[str, str]:
         "NVIDIA_API_KEY": "nvapi-of-openclaw",
         "NO_COLOR": "1",
     }
-
-
-_OPENCLAW = (str(MODULES / "node/bin/node"), str(MODULES / "openclaw/openclaw.mjs"))

@@ -1,6 +1,6 @@
 """The feed of the board's events."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -52,7 +52,7 @@ class FakeBoard:
 
 
 class Told(list[str]):
-    def hear(self, events: Iterator[Event]) -> None:
+    def hear(self, events: Sequence[Event]) -> None:
         self.extend(event.what for event in events)
 
 

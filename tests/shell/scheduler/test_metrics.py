@@ -1,6 +1,7 @@
 """The names that dashboards and alerts know."""
 
 import re
+from dataclasses import replace
 
 from prometheus_client import generate_latest
 
@@ -126,10 +127,6 @@ def test_names_helps_and_units_are_as_prometheus_wants_them() -> None:
 
 
 def test_an_agent_stands_still_since_the_last_progress_of_what_it_holds() -> None:
-    from dataclasses import replace
-
-    from scheduler.core.states import Status
-
     task = Task(number=1, title="x", created_at=0.0, updated_at=50.0, status=Status.WORKING, claimant="coo")
     held = [
         replace(task, progress_at=100.0),

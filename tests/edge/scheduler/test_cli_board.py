@@ -1,0 +1,285 @@
+"""Every command, on both ways to the board: the same answers, the same errors, the same exit codes."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from scheduler.cli.commands import cards, holding, overview, steering, upkeep
+from scheduler.cli.ways import UNDER_A_CLAIM
+from scheduler.verbs import VERBS
+from tests.edge.scheduler.commands import Shell
+from tests.edge.scheduler.test_wire import CONTRACT
+
+
+def claim(board: Shell, task: str = "T-0001", agent: str = "ada") -> str:
+    return str(board.json("claim", task, "--agent", agent)["claim"])
+
+
+def test_a_task_goes_all_the_way(board: Shell) -> None:
+    made = board.json(
+        "create", "--title", "Write it", "--description", "all of it", "--priority", "high",
+        "--expect", "nonempty", "--expect", "json", "--review", "person", "--creator", "carl",
+        "--not-before", "2020-03-01T17:30:00+08:00", "--max-turns", "9",
+    )  # fmt: skip
+    assert set(made) >= CONTRACT
+    assert (made["id"], made["status"], made["priority"], made["creator"]) == (
+        "T-0001",
+        "pending",
+        "high",
+        "carl",
+    )
+    assert (made["expects"], made["not_before"]) == (["nonempty", "json"], "2020-03-01T09:30:00.000Z")
+    claimed = board.json("claim", "--next", "--agent", "ada", "--ttl", "60")
+    assert set(claimed) == {"id", "claim", "epoch", "expires_at", "task"}
+    token = ("--claim", claimed["claim"])
+    assert (
+        board.json(*token, "heartbeat", "--turn", "2", "--note", "half", "--waiting-for", "ci")["turns"] == 2
+    )
+    assert board.json("comment", *token, "more text")["status"] == "working"
+    assert board.json("observe", "T-0001", "the door is open", *token)["waiting_for"] is None
+    handed_in = board.json("output", *token, "--text", "result", "--name", "r.json", "--final")
+    assert (handed_in["status"], handed_in["output"]["name"]) == ("review", "r.json")
+    assert board.json("decide", "T-0001", "--by", "paul", "--accept", "--reason", "good")["status"] == "done"
+    card = board.json("read", "T-0001", "--events")
+    assert [said["text"] for said in card["comments"]] == ["half", "more text"]
+    assert [said["author"] for said in card["observations"]] == ["ada"]
+    assert [(output["name"], output["author"]) for output in card["outputs"]] == [("r.json", "ada")]
+    assert [decision["by"] for decision in card["decisions"]] == ["paul"]
+    assert card["events"][-1]["what"] == "accept"
+    assert "events" not in board.json("read", "T-0001")
+    assert board.json("archive", "T-0001")["archived_at"] is not None
+    assert board.json("list") == []
+    assert len(board.json("list", "--archived")) == 1
+
+
+def test_people_steer_a_task(board: Shell) -> None:
+    board.json("create", "--title", "x", "--assignee", "ada")
+    changed = board.json(
+        "set", "T-0001", "--title", "y", "--assignee", "", "--max-turns", "5", "--priority", "low"
+    )
+    assert (changed["title"], changed["assignee"], changed["max_turns"]) == ("y", None, 5)
+    assert board.json("set", "T-0001", "--max-turns", "0")["max_turns"] is None
+    assert board.json("stop", "T-0001")["status"] == "blocked"
+    assert board.json("answer", "T-0001", "go on")["status"] == "pending"
+    assert board.json("block", "T-0001", "--reason", "which one?")["blocked_reason"] == "which one?"
+    board.json("answer", "T-0001", "this one", "--author", "paul")
+    assert board.json("cancel", "T-0001", "--reason", "no")["status"] == "failed"
+    assert board.json("retry", "T-0001")["status"] == "pending"
+    token = claim(board)
+    assert board.json("release", "--claim", token, "--reason", "not mine")["status"] == "pending"
+    assert board.json("fail", "T-0001", "--reason", "no")["status"] == "failed"
+    assert [said["author"] for said in board.json("read", "T-0001")["comments"]] == ["olga", "paul"]
+
+
+def test_a_list_is_an_array_of_the_tasks_that_are_asked_for(board: Shell) -> None:
+    assert board.json("list") == []
+    for number in range(4):
+        board.json("create", "--title", str(number), *(("--assignee", "bob") if number % 2 else ()))
+    claim(board)
+    assert [task["title"] for task in board.json("list")] == ["0", "1", "2", "3"]
+    assert [task["title"] for task in board.json("list", "--status", "claimed", "--status", "done")] == ["0"]
+    assert [task["title"] for task in board.json("list", "--assignee", "bob", "--limit", "1")] == ["1"]
+    assert [task["title"] for task in board.json("list", "--claimable")] == ["1", "2", "3"]
+
+
+def test_lists_longer_than_a_page_are_whole(board: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "_PAGE", 2)
+    for number in range(5):
+        board.json("create", "--title", str(number))
+    assert [task["title"] for task in board.json("list")] == list("01234")
+    assert [task["title"] for task in board.json("list", "--limit", "3")] == list("012")
+
+
+def test_every_error_has_its_code_and_its_exit_code(board: Shell) -> None:
+    board.json("create", "--title", "first")
+    board.json("create", "--title", "second", "--depends-on", "T-0001")
+    board.json("create", "--title", "third", "--assignee", "bob")
+    board.json("create", "--title", "fourth", "--risk-tool", "delete_file")
+    assert board.error("read", "T-0099") == (3, "not_found")
+    assert board.error("claim", "nonsense", "--agent", "ada") == (3, "not_found")
+    assert board.error("create", "--title", "x", "--depends-on", "T-0099") == (3, "not_found")
+    assert board.error("claim", "T-0002", "--agent", "ada") == (4, "dependency_unmet")
+    assert board.error("claim", "T-0003", "--agent", "ada") == (4, "not_assignee")
+    assert board.error("claim", "T-0004", "--agent", "ada") == (4, "approval_required")
+    assert board.error("retry", "T-0001") == (4, "illegal_transition")
+    token = claim(board)
+    assert board.error("claim", "T-0001", "--agent", "bob") == (4, "already_claimed")
+    assert board.error("claim", "--next", "--agent", "carl") == (3, "nothing_claimable")
+    board.json("release", "--claim", token)
+    assert board.error("heartbeat", "--claim", token) == (4, "stale_claim")
+    assert board.error("create", "--title", " ") == (2, "invalid")
+    assert board.error("create", "--title", "x", "--priority", "very") == (2, "invalid")
+    assert board.error("create", "--title", "x", "--not-before", "soon") == (2, "invalid")
+    assert board.error("list", "--status", "new") == (2, "invalid")
+    assert board.error("claim", "T-0001", "--agent", "ada", "--ttl", "0") == (2, "invalid")
+    assert board.error("output", "T-0001", "--text", "x", "--name", "../../x") == (2, "invalid")
+    assert board.error("release", "T-0001", "--claim", "nonsense") == (2, "invalid")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("explode",),
+        ("list", "--bogus"),
+        ("list", "--limit", "many"),
+        ("list", "--limit", "0"),
+        ("create",),
+        ("create", "--title"),
+        ("read",),
+        ("claim", "T-0001"),
+        ("claim", "--agent", "ada"),
+        ("claim", "T-0001", "--next", "--agent", "ada"),
+        ("claim", "T-0001", "--agent", "ada", "--ttl", "long"),
+        ("claim", "T-0001", "--agent", "ada", "--ttl", "nan"),
+        ("heartbeat",),
+        ("heartbeat", "T-0001", "--turn", "two"),
+        ("output", "T-0001"),
+        ("output", "T-0001", "--text", "x", "-"),
+        ("output", "T-0001", "T-0002", "--text", "x"),
+        ("output", "T-0001", "--file", "missing.md"),
+        ("output", "T-0001", "--file", "."),
+        ("block", "T-0001"),
+        ("cancel", "T-0001"),
+        ("comment", "T-0001"),
+        ("comment", "T-0001", "two", "words"),
+        ("comment", "words"),
+        ("decide", "T-0001"),
+        ("decide", "T-0001", "--accept", "--rework"),
+        ("create", "--title", "x", "--description", "d", "--description-file", "f"),
+        ("create", "--title", "x", "--description-file", "missing"),
+        ("set", "T-0001", "--max-turns", "x"),
+    ],
+)
+def test_a_wrong_command_line_is_usage(board: Shell, words: tuple[str, ...]) -> None:
+    assert board.error(*words) == (2, "usage")
+
+
+def test_options_of_the_board_stand_before_and_after_the_command(board: Shell) -> None:
+    before = list(board._before)
+    board.json("create", "--title", "x")
+    board.always()
+    assert board("list", "--json", *before).json == board("--json", "list", *before).json
+
+
+def test_text_of_others_is_data(board: Shell) -> None:
+    title = "\x1b[31mred\x1b[0m [bold]--json[/bold]\r\n\u202eesrever ünïcödé 中文"
+    assert board.json("create", "--title", title)["title"] == title
+    assert board.json("list")[0]["title"] == title
+    board.json("comment", "T-0001", "--author", "\x07[red]x", "--", "--flag-like \x1b]0;title\x07 text")
+    for words in (("list",), ("read", "T-0001", "--events"), ("board",)):
+        shown = board(*words).out
+        assert shown.isprintable() or set(filter(lambda c: not c.isprintable(), shown)) == {"\n"}
+        assert "[bold]" in shown
+    assert board("list").out.count("\n") == 2
+    assert "--flag-like" in board("read", "T-0001").out
+
+
+def test_a_title_may_look_like_an_option(board: Shell) -> None:
+    assert board.json("create", "--title", "--db")["title"] == "--db"
+
+
+def test_an_output_comes_from_a_file_from_text_and_from_standard_input(board: Shell, tmp_path: Path) -> None:
+    board.json("create", "--title", "x")
+    big = os.urandom(3_000_001)
+    (tmp_path / "bïg.bin").write_bytes(big)
+    token = claim(board)
+    assert (
+        board.json("output", "--claim", token, "--file", str(tmp_path / "bïg.bin"))["output"]["name"]
+        == "bïg.bin"
+    )
+    assert (
+        board.json("output", "T-0001", "-", "--claim", token, stdin=b"\0piped\xff")["output"]["name"]
+        == "output.md"
+    )
+    board.json("output", "-", "--claim", token, stdin=b"")
+    board.json("output", "T-0001", "--text", "", "--name", "empty")
+    outputs = board.json("read", "T-0001")["outputs"]
+    contents = [(board.home / "artifacts" / output["path"]).read_bytes() for output in outputs]
+    assert contents == [big, b"\0piped\xff", b"", b""]
+    assert [output["author"] for output in outputs[:3]] == ["ada"] * 3
+
+
+def test_a_description_comes_from_a_file_or_from_standard_input(board: Shell, tmp_path: Path) -> None:
+    (tmp_path / "d.md").write_text("grüße\n", encoding="utf-8")
+    made = board.json("create", "--title", "x", "--description-file", str(tmp_path / "d.md"))
+    assert made["description"] == "grüße\n"
+    assert board.json("set", "T-0001", "--description-file", "-", stdin=b"piped")["description"] == "piped"
+    assert board.error("create", "--title", "x", "--description-file", "-", stdin=b"\xff") == (2, "usage")
+
+
+def test_the_board_is_one_look_at_everything(board: Shell) -> None:
+    assert board("board").out == "The board is empty.\n"
+    for number in range(3):
+        board.json("create", "--title", f"number {number}")
+    claim(board)
+    board.json("block", "T-0002", "--reason", "which?")
+    seen = board.json("board")
+    assert (seen["counts"]["claimed"], seen["counts"]["blocked"], seen["counts"]["done"]) == (1, 1, 0)
+    assert [task["id"] for task in seen["tasks"]["pending"]] == ["T-0003"]
+    shown = board("board").out
+    for part in ("1 pending, 1 claimed, 1 blocked", "ada", "which?", "blackboard answer T-0002 TEXT"):
+        assert part in shown
+
+
+def test_an_empty_word_empties_what_may_be_empty(board: Shell) -> None:
+    board.json("create", "--title", "first")
+    board.json(
+        "create",
+        "--title",
+        "second",
+        "--depends-on",
+        "T-0001",
+        "--expect",
+        "json",
+        "--not-before",
+        "2030-01-01T00:00:00Z",
+    )
+    freed = board.json("set", "T-0002", "--depends-on", "", "--expect", "", "--not-before", "")
+    assert (freed["depends_on"], freed["expects"], freed["not_before"]) == ([], [], None)
+
+
+def test_a_claim_in_the_environment_speaks_for_its_own_task_alone(board: Shell) -> None:
+    board.json("create", "--title", "mine")
+    board.json("create", "--title", "another")
+    board.set(BLACKBOARD_CLAIM=claim(board))
+    assert board.json("heartbeat", "--note", "here")["claimant"] == "ada"
+    assert board.json("comment", "T-0002", "said by hand")["status"] == "pending"
+    assert [said["author"] for said in board.json("read", "T-0002")["comments"]] != ["ada"]
+    assert board.json("claim", "--next")["task"]["claimant"] == "ada"
+    assert board.json("stop", "T-0001")["status"] == "blocked"
+    assert board.error("heartbeat") == (4, "stale_claim")
+
+
+def test_for_people_there_are_sentences_and_tables(board: Shell) -> None:
+    assert board("list").out == "No tasks.\n"
+    assert board("create", "--title", "x", "--risk-tool", "delete_file").out == (
+        "T-0001 is on the board: blocked. approval_required: it may use delete_file\n"
+    )
+    assert board("decide", "T-0001", "--approve").out == "T-0001 is pending.\n"
+    said = board("claim", "T-0001", "--agent", "ada").out.splitlines()
+    assert said[0].startswith("T-0001 is yours until ")
+    token = said[1].removeprefix("export BLACKBOARD_CLAIM=")
+    assert (
+        board("output", "--claim", token, "--text", "x", "--final").out
+        == "T-0001 has output.md, 1 bytes: review.\n"
+    )
+    assert board("decide", "T-0001", "--accept").out == "T-0001 is done.\n"
+    assert board("archive", "T-0001").out == "T-0001 is done, out of the lists.\n"
+    assert "export" not in board("read", "T-0001").out
+
+
+def test_what_a_claim_allows_is_said_once() -> None:
+    assert {name for name, verb in VERBS.items() if verb.holders and not verb.readers} == UNDER_A_CLAIM
+
+
+def test_every_command_of_the_contract_is_there() -> None:
+    modules = (cards, holding, steering, overview, upkeep)
+    names = {command.__name__.rstrip("_") for module in modules for command in module.COMMANDS}
+    assert names >= set(
+        json.loads(
+            '["create","list","read","board","watch","claim","release","heartbeat","output","block","fail","comment",'
+            '"observe","decide","set","stop","cancel","retry","answer","archive","init","backup","restore","doctor"]'
+        )
+    )
