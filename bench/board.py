@@ -1,7 +1,7 @@
 """What the board and its scheduler cost: claims, ticks, commands, an idle daemon, a restart.
 
-Each part has a file: `board_claims` and `board_ticks` go through our own layers in this process, `board_daemon`
-and `board_commands` start what a person starts.
+`board_claims` and `board_ticks` go through our own layers in this process; `board_daemon` and
+`board_commands` start what a person starts.
 """
 
 from collections.abc import Callable

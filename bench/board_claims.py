@@ -27,46 +27,45 @@ LEASE_SECONDS = 1800.0
 LEAST_PER_SECOND = 1_500.0
 
 Claim = Callable[[Board, str], Awaitable[object]]
+Shares = Sequence[Sequence[str]]
 
 
 def measure(place: Place, *, quick: bool, say: Callable[[str], None]) -> list[Figure]:
     """All rounds on one board, which grows."""
     rounds, each = (QUICK_ROUNDS, QUICK_CLAIMS) if quick else (FULL_ROUNDS, FULL_CLAIMS)
+    by_id, cpu, next_one, alone, rates, waits = [], [], [], [], [], []
     with place.board() as (store, url):
-        figures = _in_one(place, store, rounds, each, say)
-        figures += _in_many(place, store, url, rounds, each, say)
+        for number in range(rounds):
+            say(f"{place.name}: claims from one process, round {number + 1} of {rounds}")
+            before = time.process_time()
+            by_id.append(trio.run(_together, store, _fresh(store, each), _claim))
+            cpu.append(1000 * (time.process_time() - before) / (CLIENTS * each))
+            next_one.append(trio.run(_together, store, _fresh(store, each), _next))
+            alone += trio.run(_alone, store, _fresh(store, each)[0])
+            say(f"{place.name}: claims from {CLIENTS} processes, round {number + 1} of {rounds}")
+            rate, milliseconds = _in_many(store, url, _fresh(store, each))
+            rates.append(rate)
+            waits += milliseconds
         _check(store)
-    return figures
-
-
-def _in_one(
-    place: Place, store: Store, rounds: int, each: int, say: Callable[[str], None]
-) -> list[Figure]:
-    by_id: list[float] = []
-    next_one: list[float] = []
-    alone: list[float] = []
-    cpu: list[float] = []
-    for number in range(rounds):
-        say(f"{place.name}: claims from one process, round {number + 1} of {rounds}")
-        tasks = [task.id for task in fill(store, CLIENTS * each)]
-        before = time.process_time()
-        by_id.append(trio.run(_together, store, [tasks[index::CLIENTS] for index in range(CLIENTS)], _claim))
-        cpu.append(1000 * (time.process_time() - before) / len(tasks))
-        tasks = [task.id for task in fill(store, CLIENTS * each)]
-        next_one.append(
-            trio.run(_together, store, [tasks[index::CLIENTS] for index in range(CLIENTS)], _next)
-        )
-        alone += trio.run(_alone, store, [task.id for task in fill(store, 2 * each)])
     return [
         Figure.of("claims/s, one process", by_id, "", 0, least=LEAST_PER_SECOND),
-        Figure.of("claims of whatever is next/s, one process", next_one, "", 0),
         Figure.of("processor time per claim", cpu, "ms", 2),
+        Figure.of("claims of whatever is next/s, one process", next_one, "", 0),
         Figure("claim, one at a time, p50", median(alone), "ms", 2),
         Figure("claim, one at a time, p99", percentile(alone, 0.99), "ms", 2),
+        Figure.of(f"claims/s, {CLIENTS} processes", rates, "", 0, least=LEAST_PER_SECOND),
+        Figure(f"claim, {CLIENTS} processes at once, p50", median(waits), "ms", 2),
+        Figure(f"claim, {CLIENTS} processes at once, p99", percentile(waits, 0.99), "ms", 2),
     ]
 
 
-async def _together(store: Store, shares: Sequence[Sequence[str]], claim: Claim) -> float:
+def _fresh(store: Store, each: int) -> Shares:
+    """Tasks that nobody has claimed yet, for each client as many."""
+    tasks = [task.id for task in fill(store, CLIENTS * each)]
+    return [tasks[index::CLIENTS] for index in range(CLIENTS)]
+
+
+async def _together(store: Store, shares: Shares, claim: Claim) -> float:
     """Claims per second, of as many clients at once as there are shares."""
     board = Board(store)
 
@@ -91,31 +90,19 @@ async def _alone(store: Store, tasks: Sequence[str]) -> list[float]:
 
 
 async def _claim(board: Board, task: str) -> object:
-    return await board.write(
-        Store.claim, task, agent="bench", now=clock.wall(), lease_seconds=LEASE_SECONDS
-    )
+    return await board.write(Store.claim, task, agent="bench", now=clock.wall(), lease_seconds=LEASE_SECONDS)
 
 
 async def _next(board: Board, _task: str) -> object:
     return await board.write(Store.claim_next, agent="bench", now=clock.wall(), lease_seconds=LEASE_SECONDS)
 
 
-def _in_many(
-    place: Place, store: Store, url: str, rounds: int, each: int, say: Callable[[str], None]
-) -> list[Figure]:
-    rates: list[float] = []
-    waits: list[float] = []
-    for number in range(rounds):
-        say(f"{place.name}: claims from {CLIENTS} processes, round {number + 1} of {rounds}")
-        tasks = [task.id for task in fill(store, CLIENTS * each)]
-        told = _run([tasks[index::CLIENTS] for index in range(CLIENTS)], partial(_given, store, url))
-        rates.append(len(tasks) / (max(one["ended"] for one in told) - min(one["began"] for one in told)))
-        waits += [wait for one in told for wait in one["milliseconds"]]
-    return [
-        Figure.of(f"claims/s, {CLIENTS} processes", rates, "", 0, least=LEAST_PER_SECOND),
-        Figure(f"claim, {CLIENTS} processes at once, p50", median(waits), "ms", 2),
-        Figure(f"claim, {CLIENTS} processes at once, p99", percentile(waits, 0.99), "ms", 2),
-    ]
+def _in_many(store: Store, url: str, shares: Shares) -> tuple[float, list[float]]:
+    """Claims per second, and the milliseconds of each."""
+    told = _run(shares, partial(_given, store, url))
+    seconds = max(one["ended"] for one in told) - min(one["began"] for one in told)
+    waits = [wait for one in told for wait in one["milliseconds"]]
+    return len(waits) / seconds, waits
 
 
 def _given(store: Store, url: str, tasks: Sequence[str]) -> bytes:
@@ -124,7 +111,7 @@ def _given(store: Store, url: str, tasks: Sequence[str]) -> bytes:
     return json.dumps(given).encode() + b"\n"
 
 
-def _run(shares: Sequence[Sequence[str]], given: Callable[[Sequence[str]], bytes]) -> list[dict[str, Any]]:
+def _run(shares: Shares, given: Callable[[Sequence[str]], bytes]) -> list[dict[str, Any]]:
     """One process per share; all begin at once, when the last of them has its board open."""
     argv = [sys.executable, "-m", "bench.board_claimer"]
     processes = [
@@ -139,14 +126,11 @@ def _run(shares: Sequence[Sequence[str]], given: Callable[[Sequence[str]], bytes
             assert process.stdout is not None
             if process.stdout.readline() != b"ready\n":
                 raise RuntimeError(f"a claimer ended with {process.wait()}")
-        said = []
         for process in processes:
             assert process.stdin is not None
             process.stdin.write(b"go\n")
             process.stdin.flush()
-        for process in processes:
-            said.append(json.loads(process.communicate()[0]))
-        return said
+        return [json.loads(process.communicate()[0]) for process in processes]
     finally:
         for process in processes:
             process.kill()

@@ -80,7 +80,10 @@ class Figure:
 
 def print_figures(title: str, figures: Sequence[Figure]) -> None:
     """A table of figures and their targets; without ranges if no figure has one."""
-    rows: list[tuple[str, ...]] = [("", "measured", "range", "target", ""), *(figure.row() for figure in figures)]
+    rows: list[tuple[str, ...]] = [
+        ("", "measured", "range", "target", ""),
+        *(figure.row() for figure in figures),
+    ]
     if not any(figure.samples for figure in figures):
         rows = [(*row[:2], *row[3:]) for row in rows]
     print_table(title, rows[0], rows[1:])

@@ -171,7 +171,7 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         supervisor=supervisor,
         ticker=ticker,
         starter=starter,
-        api_app=guarded(api),
+        api_app=guarded(api, on_refusal=lambda _scope, refusal: metrics.answered(refusal.status)),
         metrics_app=guarded(scraped),
         last_words=partial(_last_words, feed, notifier, audit),
         aclose=sidecar.aclose,

@@ -35,8 +35,8 @@ from shared.serving import listen, raise_descriptor_limit, serve
 from shared.signals import stop_on_signals
 from shared.statedir import open_state_dir
 
-STOP_SECONDS = 9.0
-"""For what is under way, once somebody wants the process to stop: it has ended within ten."""
+STOP_SECONDS = 8.0
+"""For what is under way, once somebody wants the process to stop: it has ended within ten, also on a busy machine."""
 LAST_RESORT_SECONDS = 6.0
 """After those, and the last flush of the audit log (`AuditLog.aclose`), the process ends, whatever holds it."""
 

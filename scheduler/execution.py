@@ -181,6 +181,8 @@ class Executor:
         await self._board.write(Store.remember_run_seconds, attempt.agent, typical)
 
     async def _archive(self, attempt: Attempt, now: float) -> None:
+        # Again, for a process that ended between writing down the end and this.
+        await trio.to_thread.run_sync(self._tickets.remove, attempt.run_id)
         directory = self._board.store.artifacts / attempt.task / str(attempt.epoch) / "session"
         if await self._runner.archive(attempt.session_key, directory):
             await self._board.write(Store.archived, attempt.task, attempt.epoch, now=now)

@@ -32,9 +32,8 @@ class Desk(Protocol):
     def health(self) -> Mapping[str, object]:
         """The components of `/health` but for the database, which is asked then: `{"status", "reason"}` each.
 
-        `status` is `healthy`, `degraded`, `unhealthy` or `unavailable`; `off` where nobody wants it, `unknown`
-        where nobody has asked it yet.
-        `sources` holds one component per source.
+        `status` is `healthy`, `degraded`, `unhealthy` or `unavailable`; `off` where nobody wants it,
+        `unknown` where nobody has asked it yet. `sources` holds one component per source.
         """
         ...
 

@@ -19,15 +19,14 @@ POLL_SECONDS: Final = 0.5
 
 
 class DirectBoard:
-    """`store` is for what is no question to the board: its upkeep."""
-
     def __init__(self, store: Store, max_attempts: int) -> None:
-        self.store = store
+        self._store = store
         self._max_attempts = max_attempts
 
     @property
     def shown(self) -> str:
-        return self.store.url_shown
+        """Where it is, for people; without a password."""
+        return self._store.url_shown
 
     def ask(
         self,
@@ -43,7 +42,7 @@ class DirectBoard:
         with as_told():
             if upload is None:
                 return self._perform(verb, task, body, caller)
-            with self.store.receiver() as receiver:
+            with self._store.receiver() as receiver:
                 for piece in upload.pieces():
                     receiver.write(piece)
                 return self._perform(verb, task, body, caller, receiver.finish())
@@ -57,15 +56,15 @@ class DirectBoard:
         received: "Received | None" = None,
     ) -> Any:
         return perform(
-            self.store, verb, task, body, caller, wall(), received=received, max_attempts=self._max_attempts
+            self._store, verb, task, body, caller, wall(), received=received, max_attempts=self._max_attempts
         )
 
-    def changes(self) -> Iterator[list[Mapping[str, Any]]]:
+    def changes(self, credentials: Credentials) -> Iterator[list[Mapping[str, Any]]]:
         """Other processes write too, and nobody tells us: a look at one number, twice a second."""
         with as_told():
-            seen = self.store.last_event()
+            seen = self._store.last_event()
             while True:
-                if page := self.store.events_after(seen):
+                if page := self._store.events_after(seen):
                     seen = page[-1][0]
                     yield [{"number": number, **event_json(event)} for number, event in page]
                 else:

@@ -75,20 +75,15 @@ class Line:
         self._environ = environ
         self.as_json = options.as_json
         self._ticket: Ticket | None = None
+        if options.db is not None and (options.ticket or options.url) is not None:
+            raise wrong_usage("--db leads to a database, --url and --ticket to the scheduler: one of them")
         if options.ticket is not None:
-            if options.db is not None:
-                raise wrong_usage("--ticket leads to the scheduler, --db to a database: one of them")
             self._ticket = read_ticket(Path(options.ticket))
 
     @property
     def has_claim(self) -> bool:
         """Somebody speaks under a claim, so what it is about may be left out."""
         return self._given_claim is not None
-
-    @property
-    def agent(self) -> str | None:
-        """Whose ticket this is."""
-        return self._ticket.agent if self._ticket else None
 
     @property
     def name(self) -> str:
@@ -103,7 +98,7 @@ class Line:
     @property
     def is_remote(self) -> bool:
         """Over HTTP."""
-        return self._ticket is not None or (self._options.url is not None and self._options.db is None)
+        return self._ticket is not None or self._options.url is not None
 
     def task(self, given: str | None) -> str:
         """The task that is meant: the one named, else the ticket's, else the claim's."""
@@ -127,15 +122,14 @@ class Line:
 
     @property
     def _given_claim(self) -> ClaimToken | None:
-        text = (
-            self._options.claim
-            or (self._ticket.claim if self._ticket else None)
-            or self._environ.get("BLACKBOARD_CLAIM", "").strip()
-        )
+        text = self._options.claim or (self._ticket.claim if self._ticket else None)
+        where = ""
+        if text is None:
+            text, where = self._environ.get("BLACKBOARD_CLAIM", "").strip(), "$BLACKBOARD_CLAIM: "
         try:
             return parse_token(text) if text else None
         except Refused as error:
-            raise ToldError(error.code, error.message, 2) from error
+            raise ToldError(error.code, f"{where}{error.message}", 2) from error
 
     @contextmanager
     def board(self) -> Iterator[Board]:

@@ -70,15 +70,18 @@ class Address:
 
 
 class RemoteBoard:
-    """`admin_token` is asked for only where a claim does not do."""
+    """`given_token`: the admin token that whoever asks has named, `found_token` finds one that lies about.
 
-    def __init__(self, address: Address, admin_token: Callable[[], str | None]) -> None:
+    The second is shown only where one is needed: reading on this machine goes without, and must not fail
+    because an old one is lying there.
+    """
+
+    def __init__(
+        self, address: Address, given_token: str | None, found_token: Callable[[], str | None]
+    ) -> None:
         self._address = address
-        self._admin_token = admin_token
-
-    @property
-    def shown(self) -> str:
-        return str(self._address)
+        self._given_token = given_token
+        self._found_token = found_token
 
     def ask(
         self,
@@ -90,9 +93,7 @@ class RemoteBoard:
         upload: "Upload | None" = None,
     ) -> Any:
         method, path = _endpoint(verb, task, body)
-        headers = {"Accept": "application/json", "User-Agent": "blackboard"}
-        if token := self._token(verb, credentials):
-            headers["Authorization"] = f"Bearer {token}"
+        headers = {"Accept": "application/json", **self._authorization(verb, credentials)}
         content: bytes | Iterator[bytes] | None = None
         if upload is not None:
             headers |= _form_headers(boundary := secrets.token_hex(16))
@@ -104,11 +105,10 @@ class RemoteBoard:
             content = json.dumps(body).encode()
         return self._exchange(method, path, content, headers)
 
-    def changes(self) -> Iterator[list[Mapping[str, Any]]]:
+    def changes(self, credentials: Credentials) -> Iterator[list[Mapping[str, Any]]]:
         """As the server sends them; a comment now and then says that it is there."""
-        with self._sent(
-            "GET", "/api/events", None, {"Accept": "text/event-stream"}, SILENCE_SECONDS
-        ) as response:
+        headers = {"Accept": "text/event-stream", **self._authorization("read", credentials)}
+        with self._sent("GET", "/api/events", None, headers, SILENCE_SECONDS) as response:
             if response.status != 200:
                 self._understood(response.status, response.read(_MOST_ANSWER_BYTES + 1))
             while line := response.readline(_LONGEST_LINE_BYTES):
@@ -117,14 +117,18 @@ class RemoteBoard:
                         yield [json.loads(line.removeprefix(b"data:"))]
         raise ToldError(UNAVAILABLE, f"the board at {self._address} has ended the stream of events", 5)
 
-    def _token(self, verb: str, credentials: Credentials) -> str | None:
+    def _authorization(self, verb: str, credentials: Credentials) -> dict[str, str]:
         claim = credentials.claim_for(verb)
-        if claim is not None:
-            return str(claim)
-        token = None if verb in {"list", "read"} else self._admin_token()
-        if token is not None and not re.fullmatch(r"[!-~]+", token):
+        token = str(claim) if claim else self._given_token
+        if token is None and verb not in {"list", "read"}:
+            token = self._found_token()
+        if token is None and credentials.claim is not None:
+            token = str(credentials.claim)
+        if token is None:
+            return {}
+        if not re.fullmatch(r"[!-~]+", token):
             raise wrong_usage("the admin token has characters that no token has")
-        return token
+        return {"Authorization": f"Bearer {token}"}
 
     def _exchange(
         self, method: str, path: str, content: bytes | Iterator[bytes] | None, headers: Mapping[str, str]

@@ -42,10 +42,6 @@ class Credentials:
 class Board(Protocol):
     """Can be asked."""
 
-    @property
-    def shown(self) -> str:
-        """Where it is, for people; without a password."""
-
     def ask(
         self,
         verb: str,
@@ -57,7 +53,7 @@ class Board(Protocol):
     ) -> Any:
         """The answer, as JSON. Raises ToldError for every other outcome."""
 
-    def changes(self) -> Iterator[list[Mapping[str, Any]]]:
+    def changes(self, credentials: Credentials) -> Iterator[list[Mapping[str, Any]]]:
         """Events from now on, as they happen, without end. Raises ToldError."""
 
 
@@ -66,7 +62,8 @@ def remote(url: str, environ: Mapping[str, str]) -> "RemoteBoard":
     from scheduler.cli.remote import Address, RemoteBoard  # noqa: PLC0415 - half of the commands need no HTTP
 
     address = Address.of(url)
-    return RemoteBoard(address, lambda: _admin_token(address.host, environ))
+    given = environ.get("BLACKBOARD_ADMIN_TOKEN", "").strip() or None
+    return RemoteBoard(address, given, lambda: _token_found(environ) if _is_here(address.host) else None)
 
 
 @contextmanager
@@ -121,13 +118,8 @@ def _file(url: str) -> Path | str:
     return Path(path).absolute()
 
 
-def _admin_token(host: str, environ: Mapping[str, str]) -> str | None:
-    """The one given for this; the one in the state directory only goes to this machine, or a mistyped address
-    would have it."""
-    if token := environ.get("BLACKBOARD_ADMIN_TOKEN", "").strip():
-        return token
-    if not _is_here(host):
-        return None
+def _token_found(environ: Mapping[str, str]) -> str | None:
+    """The scheduler's own, for this machine alone: a mistyped address must not have it."""
     located = locate(environ)
     if located.admin_token:
         return located.admin_token

@@ -16,6 +16,7 @@ from tests.integration import openclaw, postgres
 # Whether it is there, and what to do if not. A name that is not listed is a program on PATH.
 SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
     "/proc": (Path("/proc/self/task").exists, "run it on Linux"),
+    "minutes": (lambda: os.environ.get("REQUIRE_SERVICES") == "1", "set REQUIRE_SERVICES=1, as CI does"),
     "openclaw": (openclaw.installed, "run .ci/run, or the npm lines in it"),
     "postgresql": (postgres.installed, "install a PostgreSQL server (Debian's package: postgresql)"),
 }

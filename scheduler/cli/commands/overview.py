@@ -18,6 +18,9 @@ from shared.clock import wall
 RECENT: Final = 10
 """Of what is over."""
 
+SHOWN: Final = 30
+"""Of each kind, to people; programs get all that is open."""
+
 _CLEAR: Final = "\x1b[2J\x1b[H"
 
 Card = Mapping[str, Any]
@@ -47,7 +50,7 @@ def watch(
             board.ask("read", task, {}, line.credentials(None))  # an unknown one is told now, not never
         if live:
             _refresh(line, board, task)
-        for events in board.changes():
+        for events in board.changes(line.credentials(None)):
             mine = [event for event in events if task is None or event["task"] == task]
             if live and mine:
                 _refresh(line, board, task)
@@ -140,7 +143,9 @@ def _show(seen: Mapping[str, Any]) -> None:
 def _section(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     if rows:
         say()
-        table(heads, rows, title=title)
+        table(heads, rows[:SHOWN], title=title)
+    if len(rows) > SHOWN:
+        say(f"… and {len(rows) - SHOWN} more: blackboard list")
 
 
 def _what_helps(card: Card) -> str:

@@ -338,4 +338,4 @@ class OneTask(RuleBasedStateMachine):
 
 
 TestOneTask = OneTask.TestCase
-TestOneTask.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestOneTask.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

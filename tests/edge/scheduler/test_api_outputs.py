@@ -1,7 +1,6 @@
 """Files, in and out."""
 
 import hashlib
-import os
 import tracemalloc
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import trio
 from trio.testing import MockClock
 
 from scheduler.api import uploads
+from scheduler.api.downloads import Download
+from tests.edge.asgi import Client
 from tests.edge.scheduler.office import ADMIN, TASKS, Office
 from tests.integration.processes import until
 
@@ -273,15 +274,22 @@ async def test_a_file_that_somebody_removed_is_not_found(office: Office) -> None
     assert await office.error("GET", f"{TASKS}/{task}/outputs/x.md") == (404, "not_found")
 
 
-async def test_a_file_that_became_shorter_is_cut_off_for_all_to_see(office: Office) -> None:
+async def test_a_file_that_became_shorter_is_cut_off_for_all_to_see(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    file = tmp_path / "x.md"
+    file.write_bytes(b"x" * 1_000)
+    download = Download(file.open("rb"), "x.md", 2_000)
+    talk = await Client(download, nursery).begin("GET", b"/").cut()
+    assert (talk.header(b"content-length"), len(talk.body)) == (b"2000", 1_000)
+
+
+async def test_a_form_may_hold_a_text_in_the_place_of_a_file(office: Office) -> None:
     task, token = await claimed(office)
-    await office.post(f"{TASKS}/{task}/output", {"text": "x" * 600_000, "name": "x.md"}, token=token)
-    talk = office.begin("GET", f"{TASKS}/{task}/outputs/x.md", token=None)
-    talk.stall()
-    await trio.testing.wait_all_tasks_blocked()
-    os.truncate(files(office)[0], 1_000)
-    talk.go_on()
-    await talk.cut()
+    body = form(part("text", b"42"), part("name", b"answer.txt"))
+    at = f"{TASKS}/{task}/output"
+    talk = await office.ask("POST", at, headers=[FORM], pieces=(body,), token=token)
+    assert (talk.status, talk.json["output"]["size_bytes"]) == (200, 2)
 
 
 async def test_a_reader_that_goes_ends_the_download(office: Office) -> None:

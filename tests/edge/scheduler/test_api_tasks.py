@@ -237,6 +237,9 @@ async def test_head_asks_for_everything_but_the_body(office: Office) -> None:
 async def test_an_empty_body_says_nothing_more(office: Office) -> None:
     task = await office.create()
     assert (await office.ask("POST", f"{TASKS}/{task}/stop")).status == 200
+    assert (await office.ask("POST", f"{TASKS}/{task}/answer", b" \n")).error == "invalid", (
+        "an answer is missing"
+    )
     assert (await office.ask("POST", f"{TASKS}/{task}/cancel")).error == "invalid", "a reason is missing"
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -221,6 +222,17 @@ def test_the_board_is_one_look_at_everything(board: Shell) -> None:
     shown = board("board").out
     for part in ("1 pending, 1 claimed, 1 blocked", "ada", "which?", "blackboard answer T-0002 TEXT"):
         assert part in shown
+
+
+def test_a_terminal_gets_tables_that_are_drawn(board: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(overview.SHOWN + 2):
+        board.json("create", "--title", f"[bold]number {number}")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    shown = board("board").out
+    assert "[bold]number 0" in shown
+    assert f"[bold]number {overview.SHOWN}" not in shown
+    assert "… and 2 more" in shown
+    assert "[bold]number 31" in board("list").out
 
 
 def test_an_empty_word_empties_what_may_be_empty(board: Shell) -> None:

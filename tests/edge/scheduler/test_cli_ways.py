@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from scheduler.cli.line import Line, Options
 from scheduler.cli.located import Located, _by_settings, locate
 from scheduler.cli.remote import Address
 from scheduler.cli.told import ToldError
@@ -213,7 +215,11 @@ def test_a_ticket_is_a_regular_file(shell: Shell) -> None:
     os.mkfifo(shell.home / "pipe", 0o600)
     for file in ("pipe", ".", "missing"):
         assert shell.error("--ticket", file, "heartbeat") == (2, "usage")
+
+
+def test_only_one_way_can_be_meant(shell: Shell) -> None:
     assert shell.error("--ticket", "missing", "--db", "sqlite:///b.db", "list") == (2, "usage")
+    assert shell.error("--url", "http://127.0.0.1:1", "--db", "sqlite:///b.db", "list") == (2, "usage")
 
 
 def test_upkeep_is_done_on_the_database(shell: Shell, address: str) -> None:
@@ -229,6 +235,17 @@ def test_the_admin_token_of_the_state_directory_is_found(shell: Shell, address: 
     assert shell.json("--url", address, "create", "--title", "x")["id"] == "T-0001"
     token.write_text("wrong\n", encoding="ascii")
     assert shell.error("--url", address, "create", "--title", "x") == (4, "unauthorized")
+    assert len(shell.json("--url", address, "list")) == 1  # an old one does not stand in the way of reading
+    shell.set(BLACKBOARD_ADMIN_TOKEN=ADMIN)
+    shell.json("--url", address, "create", "--title", "x")
+    shell.set(BLACKBOARD_ADMIN_TOKEN="not a token")
+    assert shell.error("--url", address, "list") == (2, "usage")
+
+
+def test_a_claim_that_is_none_is_told_with_its_place(shell: Shell) -> None:
+    shell.set(BLACKBOARD_CLAIM="nonsense")
+    assert shell.error("list") == (2, "invalid")
+    assert shell("list").err.startswith("$BLACKBOARD_CLAIM: ")
 
 
 Behaviour = Callable[[socket.socket], object]
@@ -351,3 +368,54 @@ def test_what_is_no_address_is_usage(url: str) -> None:
     with pytest.raises(ToldError) as told:
         Address.of(url)
     assert told.value.exit_code == 2
+
+
+@pytest.mark.parametrize("over_http", [False, True])
+def test_watch_tells_what_happens_by_either_way(shell: Shell, address: str, over_http: bool) -> None:
+    way = ("--url", address) if over_http else ("--db", "sqlite:///board.db")
+    shell.json("--db", "sqlite:///board.db", "create", "--title", "x")
+    line = Line(Options(db=None if over_http else way[1], url=address if over_http else None), {"HOME": HOME})
+    with line.board() as board:
+        changes: Any = board.changes(line.credentials(None))
+        seen: list[Any] = []
+        watching = threading.Thread(target=lambda: seen.extend(next(changes)))
+        watching.start()
+        for _ in range(100):  # when it begins to look, nothing tells
+            shell.json("--db", "sqlite:///board.db", "comment", "T-0001", "look")
+            watching.join(timeout=0.1)
+            if not watching.is_alive():
+                break
+        changes.close()
+    assert {event["task"] for event in seen} == {"T-0001"}
+
+
+def test_a_watch_ends_with_exit_code_5_when_its_board_is_gone(shell: Shell) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: hello\n\n"
+    with answering(says(answer)) as at:
+        assert shell("--url", at, "watch", "--json").error == (5, "database_unavailable")
+    told = b'{"error":{"code":"unauthorized","message":"no"}}'
+    with answering(says(b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n%s" % (len(told), told))) as at:
+        assert shell("--url", at, "watch", "--json").error == (4, "unauthorized")
+
+
+@pytest.mark.parametrize(("live", "task"), [(False, "T-0001"), (True, "T-0001"), (True, None)])
+def test_watch_shows_each_change_until_somebody_ends_it(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, live: bool, task: str | None
+) -> None:
+    shell.json("create", "--title", "x")
+
+    def changes(*_: object) -> Iterator[list[Any]]:
+        happened = {"at": "2026-03-01T09:30:00.000Z", "who": "ada", "what": "claim", "from": "pending"}
+        yield [happened | {"task": "T-0001", "to": "claimed"}, happened | {"task": "T-0002", "to": "claimed"}]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scheduler.cli.direct.DirectBoard.changes", changes)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: live)
+    ended = shell("watch", *([task] if task else []))
+    assert (ended.code, ended.err) == (0, "")
+    if live:
+        assert ended.out.count("\x1b[2J") == 2
+    else:
+        assert ended.out.endswith("  T-0001  claim  ada  pending -> claimed\n")
+        assert "T-0002" not in ended.out
+    assert shell.error("watch", "T-0099") == (3, "not_found")

@@ -187,6 +187,10 @@ def test_an_unknown_id_is_not_found_whatever_is_asked(ask: Ask, verb: str, task:
     assert refusal(ask, verb, task, bodies.get(verb, {})).code is Code.NOT_FOUND
 
 
+def test_an_operator_says_which_task(ask: Ask) -> None:
+    assert refusal(ask, "read").code is Code.INVALID
+
+
 def test_a_verb_that_is_none_is_not_found(ask: Ask) -> None:
     assert refusal(ask, "explode", "T-0001").code is Code.NOT_FOUND
 

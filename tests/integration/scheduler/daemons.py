@@ -77,9 +77,10 @@ class Scheduler(Running):
         return task
 
     async def until_task(self, task_id: str, *statuses: str, seconds: float = 15.0) -> dict[str, Any]:
-        """The task, as soon as it stands so."""
+        """The task, as soon as it stands so. Looks are asked for, because the daemon's own are far apart."""
 
         async def stands() -> bool:
+            await self.do("/api/daemon/tick")
             return (await self.task(task_id))["status"] in statuses
 
         look: Callable[[], bool | Awaitable[bool]] = stands

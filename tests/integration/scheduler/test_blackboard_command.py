@@ -11,13 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.processes import INHERITED
+
 COMMAND = str(Path(sys.executable).with_name("blackboard"))
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
-    return {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "BLACKBOARD_DB": f"sqlite:///{tmp_path}/board.db"}
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return inherited | {"HOME": str(tmp_path), "BLACKBOARD_DB": f"sqlite:///{tmp_path}/board.db"}
 
 
 @pytest.fixture

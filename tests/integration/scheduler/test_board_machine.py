@@ -255,11 +255,18 @@ def said(say: Callable[..., Change], text: str, now: float) -> Verb:
 
 
 def test_sqlite_does_what_the_model_does() -> None:
-    some = settings(max_examples=30, stateful_step_count=30)
-    run_state_machine_as_test(partial(TwoBoards, sqlite_url), settings=some)
+    class WithSqlite(TwoBoards):
+        def __init__(self) -> None:
+            super().__init__(sqlite_url)
+
+    run_state_machine_as_test(WithSqlite, settings=settings(max_examples=30, stateful_step_count=30))
 
 
 @pytest.mark.needs("postgresql")
 def test_postgresql_does_what_the_model_does(postgres_cluster: Cluster) -> None:
+    class WithPostgresql(TwoBoards):
+        def __init__(self) -> None:
+            super().__init__(lambda _: postgres_cluster.fresh_database())
+
     few = settings(max_examples=8, stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow])
-    run_state_machine_as_test(partial(TwoBoards, lambda _: postgres_cluster.fresh_database()), settings=few)
+    run_state_machine_as_test(WithPostgresql, settings=few)

@@ -3,7 +3,8 @@
 import json
 import signal
 import sqlite3
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,7 @@ PROMISED_SECONDS = 10.0
 
 async def test_an_open_stream_of_events_ends_at_once(tmp_path: Path) -> None:
     with trio.fail_after(30):
-        async with run_scheduler(tmp_path) as scheduler:
-            stream = await _connect(scheduler)
+        async with run_scheduler(tmp_path) as scheduler, _connected(scheduler) as stream:
             await stream.send_all(_head(scheduler, "GET", "/api/events"))
             assert b"200" in await stream.receive_some()
             with trio.fail_after(2):
@@ -32,8 +32,7 @@ async def test_an_open_stream_of_events_ends_at_once(tmp_path: Path) -> None:
 
 async def test_an_upload_that_dribbles_cannot_hold_it(tmp_path: Path) -> None:
     with trio.fail_after(40):
-        async with run_scheduler(tmp_path) as scheduler:
-            stream = await _connect(scheduler)
+        async with run_scheduler(tmp_path) as scheduler, _connected(scheduler) as stream:
             more = ["Content-Type: application/json", "Content-Length: 1000000"]
             await stream.send_all(_head(scheduler, "POST", TASKS, *more) + b'{"title": "')
             await _until_served(scheduler)
@@ -43,9 +42,8 @@ async def test_an_upload_that_dribbles_cannot_hold_it(tmp_path: Path) -> None:
 
 async def test_a_short_request_under_way_is_answered(tmp_path: Path) -> None:
     with trio.fail_after(40):
-        async with run_scheduler(tmp_path) as scheduler:
+        async with run_scheduler(tmp_path) as scheduler, _connected(scheduler) as stream:
             body = b'{"title": "the last one"}'
-            stream = await _connect(scheduler)
             more = ["Content-Type: application/json", f"Content-Length: {len(body)}"]
             await stream.send_all(_head(scheduler, "POST", TASKS, *more) + body[:10])
             await _until_served(scheduler)
@@ -63,23 +61,20 @@ async def test_a_short_request_under_way_is_answered(tmp_path: Path) -> None:
 @pytest.mark.needs("/proc")
 async def test_a_client_that_never_reads_cannot_hold_it(tmp_path: Path) -> None:
     with trio.fail_after(60):
-        async with run_scheduler(tmp_path) as scheduler:
+        async with run_scheduler(tmp_path) as scheduler, _connected(scheduler, read_buffer=4096) as stream:
             task = await scheduler.create()
             for number in range(20):
                 await scheduler.do(f"{TASKS}/{task}/comment", {"author": "ann", "text": f"{number}" * 50_000})
-            stream = await _connect(scheduler, read_buffer=4096)
             for _ in range(4):
                 await stream.send_all(_head(scheduler, "GET", f"{TASKS}/{task}?full=1"))
             await until(lambda: _is_stuck(scheduler))
             with trio.fail_after(PROMISED_SECONDS):
                 assert await scheduler.terminate() == 0
-            await stream.aclose()
 
 
 async def test_a_second_signal_ends_the_patience(tmp_path: Path) -> None:
     with trio.fail_after(30):
-        async with run_scheduler(tmp_path) as scheduler:
-            stream = await _connect(scheduler)
+        async with run_scheduler(tmp_path) as scheduler, _connected(scheduler) as stream:
             more = ["Content-Type: application/json", "Content-Length: 1000"]
             await stream.send_all(_head(scheduler, "POST", TASKS, *more) + b"{")
             await _until_served(scheduler)
@@ -162,12 +157,14 @@ def _column(database: Path, statement: str) -> list[str]:
         return [row[0] for row in connection.execute(statement)]
 
 
-async def _connect(scheduler: Scheduler, *, read_buffer: int = 0) -> trio.SocketStream:
+@asynccontextmanager
+async def _connected(scheduler: Scheduler, *, read_buffer: int = 0) -> AsyncIterator[trio.SocketStream]:
     sock = trio.socket.socket()
     if read_buffer:
         sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, read_buffer)
     await sock.connect(("127.0.0.1", scheduler.port))
-    return trio.SocketStream(sock)
+    async with trio.SocketStream(sock) as stream:
+        yield stream
 
 
 def _head(scheduler: Scheduler, method: str, path: str, *more: str) -> bytes:
