@@ -1,11 +1,10 @@
-"""`blackboard` as an agent or a person calls it: the time from its start to its end, both ways to the board."""
+"""`blackboard` as agents and people call it: from its start to its end, on both ways to the board."""
 
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +17,6 @@ from shared import clock
 FULL_TIMES, QUICK_TIMES = 15, 5
 MOST_SECONDS: Final = 0.4
 MOST_IMPORT_SECONDS: Final = 0.3
-TASKS: Final = 20
 LEASE_SECONDS: Final = 3600.0
 PROGRAM: Final = Path(sys.executable).with_name("blackboard")
 IMPORT: Final = (sys.executable, "-c", "import scheduler.cli.__main__")
@@ -67,8 +65,9 @@ def _timed(name: str, env: Mapping[str, str], arguments: Arguments, times: int) 
 
 
 def _ways(store: Store, state_dir: Path, url: str, times: int) -> list[Way]:
-    free = cycle([task.id for task in fill(store, 2 * (times + 1))])
-    claimed = store.claim_next(agent="bench", now=clock.wall(), lease_seconds=LEASE_SECONDS)
+    mine, *others = fill(store, 1 + 2 * (times + 1))
+    free = iter([task.id for task in others])
+    claimed = store.claim(mine.id, agent="bench", now=clock.wall(), lease_seconds=LEASE_SECONDS)
     ticket = state_dir / "ticket.json"
     ticket.touch(0o600)
     content = {"url": url, "task": claimed.task.id, "claim": str(claimed.token), "agent": "bench"}

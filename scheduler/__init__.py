@@ -16,7 +16,3 @@ The story of one task:
 Stopping, upgrading or killing this process ends no run and starts none twice: what is true stands on the
 board and in the gateway, and the first tick after a start puts the two together again.
 """
-
-from importlib.metadata import version
-
-__version__ = version("clawpace")

@@ -32,7 +32,7 @@ Agent = Annotated[str | None, typer.Argument(metavar="[AGENT]", help="All agents
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from scheduler import __version__  # noqa: PLC0415
+        from scheduler.version import __version__  # noqa: PLC0415
 
         typer.echo(f"agent-scheduler {__version__}")
         raise typer.Exit

@@ -20,6 +20,7 @@ from scheduler.blackboard.board import Board
 from scheduler.blackboard.errors import BoardError
 from scheduler.blackboard.store import Store
 from scheduler.commands import environment
+from scheduler.core.commands import Start
 from scheduler.core.records import Attempt, Event
 from scheduler.core.rules import AgentRules, Rules
 from scheduler.demo import DemoRunner
@@ -103,6 +104,11 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
     def on_report(report: Report) -> None:
         metrics.ticked(report.outcome, report.seconds)
 
+    def acted(kind: str, status: str, seconds: float) -> None:
+        metrics.acted(kind, status, seconds)
+        if kind == Start.__name__:
+            metrics.claimed("claimed" if status == "done" else status)
+
     runner, runner_part = _runner(settings, environment(environ, path_first=bin_dir))
     starter = Starter(
         board=board,
@@ -121,6 +127,7 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         environ=environ,
         state_dir=settings.state_dir,
         note=note,
+        acted=acted,
     )
     rules = _rules(settings, roster)
     ticker = Ticker(

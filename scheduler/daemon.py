@@ -18,7 +18,8 @@ from functools import partial
 import structlog
 import trio
 
-from scheduler import __version__
+from scheduler.version import __version__
+from scheduler.alone import alone_on
 from scheduler.assembly import Given, Parts, assemble
 from scheduler.blackboard.errors import BoardError
 from scheduler.blackboard.opening import open_board
@@ -36,9 +37,9 @@ from shared.signals import stop_on_signals
 from shared.statedir import open_state_dir
 
 STOP_SECONDS = 8.0
-"""For what is under way, once somebody wants the process to stop: it has ended within ten, also on a busy machine."""
+"""For what is under way, once somebody wants the process to stop: it has ended within ten."""
 LAST_RESORT_SECONDS = 6.0
-"""After those, and the last flush of the audit log (`AuditLog.aclose`), the process ends, whatever holds it."""
+"""After those, and the last flush of the audit log, the process ends, whatever holds it."""
 
 _log = structlog.get_logger()
 
@@ -62,7 +63,8 @@ def run(settings: Settings, roster: Roster, notify: SdNotify, environ: Mapping[s
         signal.signal(signal.SIGHUP, lambda *_: None)
         try:
             given = Given(settings, roster, store, token, environ)
-            trio.run(serve_until_stopped, given, *ports, notify)
+            with alone_on(settings.effective_database_url, store.url_shown):
+                trio.run(serve_until_stopped, given, *ports, notify)
         except ExceptionGroup as group:
             if (broken := broken_in(group)) is None:
                 raise

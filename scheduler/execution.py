@@ -30,6 +30,7 @@ from scheduler.core.task import Task
 from scheduler.runs import Runner
 from scheduler.starter import Starter
 from scheduler.tickets import Tickets
+from shared import clock
 
 _UNKNOWN: Final = "the gateway knows nothing of its run"
 ANSWER: Final = "answer.md"
@@ -39,6 +40,8 @@ MAX_VERDICT_BYTES: Final = 64 * 1024
 
 Note = Callable[[str, str, Mapping[str, object]], None]
 """(action, subject, details): into the audit log."""
+Acted = Callable[[str, str, float], None]
+"""(kind of command, `done`, `outdated` or `failed`, seconds): into the metrics."""
 
 _log = structlog.get_logger()
 
@@ -68,10 +71,11 @@ class Executor:
         environ: Mapping[str, str],
         state_dir: Path,
         note: Note,
+        acted: Acted = lambda *_: None,
     ) -> None:
         self._board, self._runner, self._starter, self._tickets = board, runner, starter, tickets
         self._commands, self._environ = commands, environ
-        self._state_dir, self._note = state_dir, note
+        self._state_dir, self._note, self._acted = state_dir, note, acted
 
     async def carry_out(self, plan: Sequence[c.Command], done: Done, now: float) -> None:
         """In the plan's order. Raises BoardError where the board cannot be written."""
@@ -79,14 +83,21 @@ class Executor:
         for command in plan:
             if isinstance(command, c.Explain):
                 continue
+            kind, began, status = type(command).__name__, clock.monotonic(), "failed"
             try:
                 await self._one(command, done, now)
-                done.counts[type(command).__name__] += 1
+                done.counts[kind] += 1
+                status = "done"
             except Refused as refusal:
                 done.outdated += 1
-                _log.debug("command_outdated", command=type(command).__name__, reason=refusal.message)
+                status = "outdated"
+                _log.debug("command_outdated", command=kind, reason=refusal.message)
             except ChecksError as error:
                 _log.warning("output_not_checked", error=str(error))  # the next tick tries again
+            except OSError as error:  # one task's file keeps nobody else's tick
+                _log.warning("command_failed", command=kind, error=str(error))
+            finally:
+                self._acted(kind, status, clock.monotonic() - began)
         if explanations:
             await self._board.write(Store.explain, explanations)
 
@@ -126,8 +137,11 @@ class Executor:
 
     async def _claim(self, task: str, agent: str, done: Done, now: float) -> None:
         claimed = await self._board.write(Store.claim, task, agent=agent, now=now, lease_seconds=None)
-        await trio.to_thread.run_sync(self._tickets.write, claimed.token, agent)
         done.started.append(claimed.task.id)
+        try:
+            await trio.to_thread.run_sync(self._tickets.write, claimed.token, agent)
+        except OSError as error:  # the starter writes it, with a key drawn anew
+            _log.warning("ticket_not_written", task=task, error=error.strerror)
 
     # -- runs -----------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from scheduler import __version__
+from scheduler.version import __version__
 from scheduler.core.capacity import CallerActivity
 from scheduler.core.states import Status
 from scheduler.core.task import Task

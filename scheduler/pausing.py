@@ -14,6 +14,8 @@ from shared import clock
 from shared.errors import StartError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+LONGEST_SECONDS = 10 * 366 * 86_400.0
+"""As over HTTP: longer is for ever, which has a way of its own to be said."""
 
 
 def pause_for(settings: Settings, agent: str | None, duration: str | None) -> str:
@@ -33,9 +35,13 @@ def resume(settings: Settings, agent: str | None) -> str:
 def seconds(text: str) -> float:
     """`90s`, `30m`, `2h`, `1.5d`, or a plain number of seconds."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)", text.strip())
-    if match is None or float(match[1]) <= 0:
-        raise StartError(f"--for is {text!r}; expected a duration such as 90s, 30m, 2h or 1d", exit_code=2)
-    return float(match[1]) * _UNITS[match[2] or "s"]
+    found = 0.0 if match is None else float(match[1]) * _UNITS[match[2] or "s"]
+    if not 0 < found <= LONGEST_SECONDS:
+        raise StartError(
+            f"--for is {text!r}; expected a duration such as 90s, 30m, 2h or 1d, ten years at most",
+            exit_code=2,
+        )
+    return found
 
 
 def _write(settings: Settings, agent: str | None, until: float | None) -> None:

@@ -16,6 +16,7 @@ import structlog
 import trio
 
 from scheduler.blackboard.board import Board
+from scheduler.blackboard.errors import BoardBroken, BoardError
 from scheduler.blackboard.store import Store
 from scheduler.core import running
 from scheduler.core.change import Change
@@ -65,8 +66,17 @@ class Starter:
             self._more = trio.Event()
             while self._line:
                 attempt = next(iter(self._line.values()))
-                async with self.still:
-                    begun = await self._start(attempt)
+                try:
+                    async with self.still:
+                        begun = await self._start(attempt)
+                except BoardBroken:
+                    raise
+                except (
+                    BoardError,
+                    OSError,
+                ) as error:  # busy, away, full: it stays intended, and is wanted again
+                    begun = False
+                    _log.warning("run_not_started", run=attempt.run_id, error=str(error))
                 self._line.pop(attempt.run_id, None)
                 if begun:
                     await trio.sleep(self._spacing_seconds)

@@ -21,7 +21,7 @@ from scheduler.blackboard.board import Board
 from scheduler.blackboard.errors import BoardBroken, BoardError
 from scheduler.blackboard.store import Store
 from scheduler.core.capacity import Appetite, CallerActivity, Capacity, waiting_agents, waiting_sessions
-from scheduler.core.commands import Command, Explain, Start
+from scheduler.core.commands import Command, Excuse, Explain, Start
 from scheduler.core.plan import plan
 from scheduler.core.records import Notice, Run
 from scheduler.core.rules import Rules
@@ -39,9 +39,13 @@ WHILE_RUNNING_SECONDS: Final = 15.0
 """Between two looks while a run lives."""
 LOOK_AGAIN_SECONDS: Final = 10.0
 """A younger look at the gateway is good enough for a tick that comes early: one costs a second of a core."""
+CALM_SECONDS: Final = 0.5
+"""Between the end of a tick and one that comes early: many writes in a row are one reason to look."""
 ROUNDS: Final = 20
 """Of planning in one tick. Each settles what the one before has made possible; more is the next tick's."""
 ALARM_SECONDS: Final = 3600.0
+STEP_SECONDS: Final = 30.0
+"""Of difference between the two clocks from tick to tick: one was set, or the machine slept."""
 
 _log = structlog.get_logger()
 
@@ -85,7 +89,10 @@ class Ticker:
         self._interval_seconds, self._on_report = interval_seconds, on_report
         self._one_at_a_time = trio.Lock()
         self._woken = trio.Event()
-        self._origin: float | None = None  # of the grid, in Trio's time
+        # In Trio's time: where the grid of ticks begins, when the last tick ended.
+        self._origin: float | None = None
+        self._ended_at = -math.inf
+        self._ahead: float | None = None  # of the monotonic clock, the wall clock, at the last tick
         self.running = True
         self.last: Report | None = None
         self.sighting = Sighting(up=False, error="nobody has looked yet")
@@ -106,7 +113,8 @@ class Ticker:
                 await self.tick(fresh=not early)
             with trio.move_on_at(self._next_at()) as pause:
                 await self._woken.wait()
-            early = not pause.cancelled_caught
+            if early := not pause.cancelled_caught:
+                await trio.sleep_until(self._ended_at + CALM_SECONDS)
             self._woken = trio.Event()
 
     def wake(self) -> None:
@@ -167,12 +175,15 @@ class Ticker:
                 alarms=alarms,
                 live=live,
             )
+            self._ended_at = trio.current_time()
             self._tell(report, fresh=fresh)
             return report
 
     async def _settle(self, now: float, done: Done, *, fresh: bool) -> tuple[tuple[str, ...], int]:
         """Plan and act until there is nothing left to do at this `now`; alarms, and how many runs live."""
         board = await self._board.read(Store.snapshot)
+        if await self._excuse_a_step(board, done, now):
+            board = await self._board.read(Store.snapshot)
         await self._look(board, now, fresh=fresh)
         tried: set[Command] = set()
         alarms: tuple[str, ...] = ()
@@ -196,13 +207,26 @@ class Ticker:
         self._starter.want(tuple(attempt for attempt in live if attempt.run is Run.INTENDED))
         return alarms, len(live)
 
+    async def _excuse_a_step(self, board: BoardSnapshot, done: Done, now: float) -> bool:
+        """Nobody stood still for an hour because the wall clock was set forward by one."""
+        ahead = now - clock.monotonic()
+        stepped = 0.0 if self._ahead is None else ahead - self._ahead
+        self._ahead = ahead
+        if abs(stepped) < STEP_SECONDS:
+            return False
+        _log.warning("clock_stepped", seconds=round(stepped, 1))
+        if stepped > 0:
+            held = [Excuse(task.id, task.epoch, stepped) for task in board.held if task.held]
+            await self._executor.carry_out(held, done, now)
+        return stepped > 0
+
     async def _look(self, board: BoardSnapshot, now: float, *, fresh: bool) -> None:
         view = await self._sidecar.look()
         self.capacity = view.capacity
         self.activities = view.activities
         live = [attempt for attempt in board.attempts if attempt.live]
         self.appetite.observe(clock.monotonic(), view.activities, {attempt.agent for attempt in live})
-        if not fresh and now - self.sighting.at < LOOK_AGAIN_SECONDS:
+        if not fresh and 0 <= now - self.sighting.at < LOOK_AGAIN_SECONDS:
             return
         refs = [RunRef(each.run_id, each.session_key, each.agent) for each in live]
         if refs or board.waiting or board.unarchived:  # else there is nothing to ask the gateway for

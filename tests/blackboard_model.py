@@ -203,7 +203,7 @@ class ModelStore:
                 for task in self._tasks.values()
             ):
                 raise Refused(Code.INVALID, f"{draft.source} {draft.external_id!r} is on the board already")
-            self._save(change, None)
+            self._save(change)
             return change.task
 
     def revise(self, task_id: str, fields: Mapping[str, Any], *, who: str, now: float) -> Task:
@@ -215,7 +215,7 @@ class ModelStore:
                 self.task(each)
             if change.task.id in self._reached_from(change.task.depends_on):
                 raise Refused(Code.INVALID, f"{task_id} would wait for itself")
-            self._save(change, None)
+            self._save(change)
             return change.task
 
     def _reached_from(self, start: Iterable[str]) -> set[str]:
@@ -234,7 +234,7 @@ class ModelStore:
         with self._lock:
             secret = secret or secrets.token_urlsafe(24)
             change = self._claim_of(self.task(task_id), agent, now, lease_seconds, secret)
-            self._save(change, None)
+            self._save(change)
             return Claimed(change.task, ClaimToken(task_id, change.task.epoch, secret))
 
     def claim_next(
@@ -281,7 +281,7 @@ class ModelStore:
             if token is not None:
                 holder(task, token, now)
             change = verb(task, self._present(task))
-            self._save(change, task)
+            self._save(change)
             return change
 
     def change_attempt(
@@ -293,7 +293,7 @@ class ModelStore:
                 raise Refused(Code.NOT_FOUND, f"{task_id} has no attempt {epoch}")
             made = verb(task, held)
             change = made if isinstance(made, Change) else Change(task, (), made)
-            self._save(change, task)
+            self._save(change)
             return change
 
     def receiver(self) -> artifacts.Receiver:
@@ -315,20 +315,23 @@ class ModelStore:
         author: str = "",
         token: ClaimToken | None = None,
     ) -> tuple[Change, Output]:
-        with self._lock:
-            artifacts.check_name(name)
-            task = self.task(task_id)
-            who = holder(task, token, now) if token is not None else author
-            output = Output(
-                task.id, task.epoch, name, who, now, received.size_bytes, received.sha256, "", final
-            )
-            _check_keepable([output])
-            holding.hand_in(task, self._present(task), output, who=who, now=now)
-            path = artifacts.place(self.artifacts, received, task.id, task.epoch, name)
-            output = replace(output, path=path)
-            change = holding.hand_in(task, self._present(task), output, who=who, now=now)
-            self._save(change, task)
-            return change, output
+        try:
+            with self._lock:
+                artifacts.check_name(name)
+                task = self.task(task_id)
+                who = holder(task, token, now) if token is not None else author
+                output = Output(
+                    task.id, task.epoch, name, who, now, received.size_bytes, received.sha256, "", final
+                )
+                _check_keepable([output])
+                holding.hand_in(task, self._present(task), output, who=who, now=now)
+                path = artifacts.place(self.artifacts, received, task.id, task.epoch, name)
+                output = replace(output, path=path)
+                change = holding.hand_in(task, self._present(task), output, who=who, now=now)
+                self._save(change)
+                return change, output
+        finally:
+            artifacts.discard(received)
 
     def set_pause(self, agent: str, until: float | None, *, who: str, now: float) -> None:
         with self._lock:
@@ -384,7 +387,7 @@ class ModelStore:
     def _present(self, task: Task) -> Attempt | None:
         return self._attempts.get((task.id, task.epoch))
 
-    def _save(self, change: Change, before: Task | None) -> None:
+    def _save(self, change: Change) -> None:
         """Nothing is refused any more once something has been written."""
         _check_keepable([change.task, *change.records])
         self._tasks[change.task.number] = change.task

@@ -8,7 +8,7 @@ import trio
 from msgspec import Meta, Struct
 from starlette.requests import Request
 
-from scheduler import __version__
+from scheduler.version import __version__
 from scheduler.api.desk import Desk, Record
 from scheduler.api.errors import HttpError
 from scheduler.api.identity import Identity, unauthorized

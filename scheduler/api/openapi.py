@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from scheduler import __version__
+from scheduler.version import __version__
 from scheduler.api.control import Pause, Resume
 from scheduler.api.incoming import FORM_TYPE, JSON_TYPE
 from scheduler.api.schemas import COUNT, FLAG, SCHEMAS, TEXT, Schema, ref

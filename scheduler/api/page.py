@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from scheduler import __version__
+from scheduler.version import __version__
 from shared.answers import answer
 from shared.asgi import Receive, Scope, Send
 

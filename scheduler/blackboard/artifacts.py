@@ -24,7 +24,7 @@ from scheduler.core.errors import Code, Refused
 from scheduler.core.records import Output
 from scheduler.core.task import shortened
 
-__all__ = ["Received", "Receiver", "check_name", "locate", "place", "take_back"]
+__all__ = ["Received", "Receiver", "check_name", "discard", "locate", "place", "take_back"]
 
 MOST_NAME_BYTES: Final = 200
 """File systems take 255; a second file of one name gets some more."""
@@ -130,6 +130,12 @@ def take_back(artifacts: Path, received: Received, path: str) -> None:
     """The board did not take it after all: back to whoever received it."""
     with suppress(OSError):  # nothing points to it
         (artifacts / path).rename(received.path)
+
+
+def discard(received: Received) -> None:
+    """Takes away what was given no place."""
+    with suppress(OSError):  # nothing points to it
+        received.path.unlink(missing_ok=True)
 
 
 def locate(artifacts: Path, output: Output) -> Path:

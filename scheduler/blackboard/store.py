@@ -323,7 +323,7 @@ class Store:
         return Receiver(self.artifacts)
 
     def receive(self, content: bytes) -> Received:
-        """A short file at once. What is not handed in afterwards stays behind unseen."""
+        """The same for a short file, at once."""
         receiver = Receiver(self.artifacts)
         try:
             receiver.write(content)
@@ -343,13 +343,15 @@ class Store:
         author: str = "",
         token: ClaimToken | None = None,
     ) -> tuple[Change, Output]:
-        """A file becomes an output, by the holder of the `token`, or else by `author`."""
-        artifacts.check_name(name)
+        """A file becomes an output, by the holder of the `token`, or else by `author`.
+
+        Afterwards what was received is gone from where it was, one way or the other.
+        """
 
         def work(connection: Connection) -> tuple[Change, Output]:
             before, held = self._load(connection, task_id, token, now)
             task = before.task
-            who = task.claimant or author if token else author
+            who = author if token is None else holder(task, token, now)
             output = Output(
                 task.id, task.epoch, name, who, now, received.size_bytes, received.sha256, "", final
             )
@@ -365,7 +367,11 @@ class Store:
                 raise
             return change, output
 
-        return self._write(work)
+        try:
+            artifacts.check_name(name)
+            return self._write(work)
+        finally:
+            artifacts.discard(received)
 
     def set_pause(self, agent: str, until: float | None, *, who: str, now: float) -> None:
         """No new runs of `agent` (`*`: of anybody) before `until`; None: it may go on."""

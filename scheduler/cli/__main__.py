@@ -34,7 +34,7 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from scheduler import __version__  # noqa: PLC0415 - only here
+        from scheduler.version import __version__  # noqa: PLC0415 - only here
 
         sys.stdout.write(f"blackboard {__version__}\n")
         raise typer.Exit

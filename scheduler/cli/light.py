@@ -15,7 +15,7 @@ class _AsWritten:
     """Takes words as they are."""
 
     @staticmethod
-    def coerce(value: Any, param: Any, ctx: Any) -> Any:
+    def coerce(value: Any, **_: Any) -> Any:
         """None stays None; several stay several."""
         return list(value) if isinstance(value, tuple) else value
 

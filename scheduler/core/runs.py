@@ -21,7 +21,9 @@ No status: only a model was chosen for the session, or the gateway was killed wi
 run, and has forgotten that it did.
 """
 
+import json
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -250,15 +252,28 @@ _LEFT_OUT: Final = "\n\n[… left out here: {} characters; read the task on the 
 
 
 def shortened(prompt: str, excess_bytes: int) -> str:
-    """`prompt` without at least that many bytes of its middle: its head names the task, and its end says how
-    to write.
+    """`prompt` without so much of its middle that it saves those bytes, where it is written as JSON. Its head
+    names the task, and its end says how to write.
     """
     if excess_bytes <= 0:
         return prompt
-    # A character is at least one byte, so as many characters are enough, if the note is paid for, too.
-    cut = min(len(prompt), excess_bytes + len(_LEFT_OUT.encode()) + 10)
-    begin = (len(prompt) - cut) // 2
-    return prompt[:begin] + _LEFT_OUT.format(cut) + prompt[begin + cut :]
+    note_bytes = _written_bytes(_LEFT_OUT.format(len(prompt)))
+
+    def middle(length: int) -> slice:
+        begin = (len(prompt) - length) // 2
+        return slice(begin, begin + length)
+
+    def saved(length: int) -> int:
+        return _written_bytes(prompt[middle(length)]) - note_bytes
+
+    length = bisect_left(range(len(prompt)), excess_bytes, key=saved)
+    out = middle(length)
+    return prompt[: out.start] + _LEFT_OUT.format(length) + prompt[out.stop :]
+
+
+def _written_bytes(text: str) -> int:
+    """As JSON in UTF-8, where a quotation mark takes two bytes, as does a new line."""
+    return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")) - len('""')
 
 
 def _objects(value: object) -> list[dict[str, Any]]:

@@ -5,8 +5,10 @@ remembers keys for five minutes and not over a restart, and later a repeated sta
 session of the run that has long ended.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import structlog
 import trio
@@ -26,6 +28,9 @@ from scheduler.runs.orders import Order, StartResult, StartState
 from scheduler.runs.sessions import NO_TEXT, WHOLE_TEXT, Found, Listing, Sessions
 from shared import clock
 
+COUNT_AGAIN_SECONDS: Final = 60.0
+"""Turns take minutes, and a count takes a second of a core."""
+
 _MAY_RUN = frozenset({RunState.RUNNING, RunState.UNKNOWN})
 _log = structlog.get_logger()
 
@@ -35,7 +40,7 @@ class OpenClawRunner:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway, self._sessions = gateway, Sessions(gateway)
-        self._turns: dict[str, int] = {}  # by run id; the one that was counted longest ago is first
+        self._turns: dict[str, tuple[int, float]] = {}  # by run id: how many, and when they were counted
 
     async def start(self, order: Order) -> StartResult:
         """See Runner."""
@@ -142,23 +147,22 @@ class OpenClawRunner:
         )
 
     async def _with_turns(self, runs: Sequence[RunRef], seen: dict[str, RunSeen]) -> dict[str, RunSeen]:
-        """Per look, the turns of one run are counted: that costs a second of a core, and progress is a matter
-        of minutes. The others show what was counted when it was their turn.
-        """
+        """The turns of runs under way; per look, those of one run are counted anew."""
         running = {run.run_id: run for run in runs if seen[run.run_id].state is RunState.RUNNING}
-        self._turns = {run_id: turns for run_id, turns in self._turns.items() if run_id in running}
-        uncounted = (run_id for run_id in running if run_id not in self._turns)
-        chosen = next(uncounted, None) or next(iter(self._turns), None)
-        if chosen is not None:
+        self._turns = {run_id: count for run_id, count in self._turns.items() if run_id in running}
+        now = clock.monotonic()
+        counted_at = {run_id: self._turns.get(run_id, (0, -math.inf))[1] for run_id in running}
+        longest_ago = min(counted_at, key=counted_at.__getitem__, default=None)
+        if longest_ago is not None and now - counted_at[longest_ago] >= COUNT_AGAIN_SECONDS:
             try:
-                messages = await self._sessions.newest_messages(running[chosen].session_key, NO_TEXT)
+                key = running[longest_ago].session_key
+                told = words.told(await self._sessions.newest_messages(key, NO_TEXT))
+                self._turns[longest_ago] = told.turns, now
             except OpenClawError as error:
-                _log.debug("turns_not_counted", run=chosen, error=str(error))
-            else:
-                self._turns.pop(chosen, None)
-                self._turns[chosen] = words.told(messages).turns
+                _log.debug("turns_not_counted", run=longest_ago, error=str(error))
         counted = {
-            run_id: RunSeen(run_id, RunState.RUNNING, turns=turns) for run_id, turns in self._turns.items()
+            run_id: RunSeen(run_id, RunState.RUNNING, turns=turns)
+            for run_id, (turns, _) in self._turns.items()
         }
         return seen | counted
 

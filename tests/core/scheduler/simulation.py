@@ -1,7 +1,8 @@
 """A board in memory, a gateway that is pretended, and a tick as the daemon makes it.
 
 The rule: it carries out a plan with the same verbs as the daemon, one command after the other, and looks at
-each start with eyes of its own: what the plan knows comes from a snapshot, what is checked here from the tasks.
+each start with eyes of its own: what the plan knows comes from a snapshot, what is checked here from the
+tasks.
 """
 
 from collections.abc import Callable, Sequence
@@ -86,7 +87,7 @@ class Simulation:
     """in the last tick"""
     _numbers: Any = field(default_factory=lambda: count(1))
 
-    # -- the board --------------------------------------------------------------------------------------------
+    # -- the board -----------------------------------------------------------------------------------------
 
     def create(self, draft: Draft) -> Task:
         return self._save(
@@ -120,7 +121,9 @@ class Simulation:
     def hand_in(self, task: str, text: str) -> bool:
         known = self.tasks[number_of(task)]
         path = f"{task}/{known.epoch}/{len(self.outputs)}"
-        output = Output(task, known.epoch, "answer.md", known.claimant or "", self.now, len(text), "", path, True)
+        output = Output(
+            task, known.epoch, "answer.md", known.claimant or "", self.now, len(text), "", path, True
+        )
         self.texts[path] = text
         return self.change(
             task, lambda it, attempt: holding.hand_in(it, attempt, output, who=output.author, now=self.now)
@@ -137,7 +140,9 @@ class Simulation:
 
     def unmet(self, task: Task) -> tuple[Dependency, ...]:
         found = (self.tasks[number_of(each)] for each in task.depends_on)
-        return tuple(Dependency(it.number, it.status, it.assignee) for it in found if it.status is not Status.DONE)
+        return tuple(
+            Dependency(it.number, it.status, it.assignee) for it in found if it.status is not Status.DONE
+        )
 
     @property
     def live(self) -> list[Attempt]:
@@ -181,7 +186,7 @@ class Simulation:
             )[:20],
         )
 
-    # -- a tick -----------------------------------------------------------------------------------------------
+    # -- a tick --------------------------------------------------------------------------------------------
 
     def world(self) -> World:
         return World(
@@ -225,6 +230,19 @@ class Simulation:
                 if attempt.run_id not in self.gateway.stubborn:
                     self.gateway.runs[attempt.run_id] = RunSeen(attempt.run_id, RunState.ABORTED)
                     self._attempt(attempt, partial(running.run_stopped, then=then, why=why, now=self.now))
+            case c.CheckOutput() | c.AskReviewer() | c.ApplyReview():
+                self._gate(command)
+            case c.Explain(number, because, expected):
+                self.tasks[number] = replace(
+                    self.tasks[number], waiting_because=because, expected_start_at=expected
+                )
+            case c.ArchiveSession(attempt):
+                self.attempts[attempt.task, attempt.epoch] = replace(attempt, archived_at=self.now)
+            case _:
+                self.change(command.task, partial(watching.VERBS[type(command)], asked=command, now=self.now))
+
+    def _gate(self, command: c.CheckOutput | c.AskReviewer | c.ApplyReview) -> None:
+        match command:
             case c.CheckOutput(task, epoch):
                 verb = partial(deciding.judge, findings=self.findings, epoch=epoch, now=self.now)
                 self.change(task, verb)
@@ -237,14 +255,6 @@ class Simulation:
                     deciding.decide, verdict=verdict, by="judge", reason=reason, spends=True, now=self.now
                 )
                 self.change(task, verb)
-            case c.Explain(number, because, expected):
-                self.tasks[number] = replace(
-                    self.tasks[number], waiting_because=because, expected_start_at=expected
-                )
-            case c.ArchiveSession(attempt):
-                self.attempts[attempt.task, attempt.epoch] = replace(attempt, archived_at=self.now)
-            case _:
-                self.change(command.task, partial(watching.VERBS[type(command)], asked=command, now=self.now))
 
     def _attempt(self, attempt: Attempt, verb: Callable[..., Change]) -> None:
         self.change(attempt.task, verb, attempt.epoch)
@@ -279,7 +289,7 @@ class Simulation:
             assert self.capacity.spare_rpm >= 1
         assert self.claim(start.task, start.agent, None)
 
-    # -- between ticks ----------------------------------------------------------------------------------------
+    # -- between ticks -------------------------------------------------------------------------------------
 
     def begin(self, *, proven: bool, reaches: bool = True) -> None:
         """The starter's work: each intended run is asked for; the gateway begins one once under its key."""

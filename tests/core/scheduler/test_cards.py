@@ -28,16 +28,16 @@ def in_state(status: Status) -> Task:
 
 def test_a_new_task_is_pending_and_its_creation_an_event() -> None:
     change = cards.create(a_draft(assignee="coder"), 7, high_risk=HIGH_RISK, who="ann", now=NOW)
-    assert change.task == Task(
-        7, "Write the report", NOW, NOW, assignee="coder", pending_since=NOW
-    )
+    assert change.task == Task(7, "Write the report", NOW, NOW, assignee="coder", pending_since=NOW)
     (event,) = change.records
     assert isinstance(event, Event)
     assert (event.what, event.from_status, event.to_status) == ("created", None, "pending")
 
 
 def test_a_task_that_names_a_high_risk_tool_waits_for_an_approval_from_the_beginning() -> None:
-    change = cards.create(a_draft(risk_tools=("read", "delete_file")), 7, high_risk=HIGH_RISK, who="", now=NOW)
+    change = cards.create(
+        a_draft(risk_tools=("read", "delete_file")), 7, high_risk=HIGH_RISK, who="", now=NOW
+    )
     task = change.task
     assert (task.status, task.blocked_by, task.approval) == ("blocked", BlockedBy.APPROVAL, Approval.REQUIRED)
     assert (task.blocked_reason or "").startswith("approval_required")

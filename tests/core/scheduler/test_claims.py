@@ -10,6 +10,7 @@ from scheduler.core.claims import ClaimToken, expired, hash_of, holder, parse_to
 from scheduler.core.errors import Code, Refused
 from scheduler.core.records import Run
 from scheduler.core.states import Status
+from scheduler.core.task import Task
 from tests.core.scheduler.boards import NOW, SECRET, a_task, held, refused
 
 SECRETS = st.text("abcXYZ019_-", min_size=16, max_size=128)
@@ -78,9 +79,8 @@ def test_a_token_for_another_task_is_stale() -> None:
         holder(task, ClaimToken("T-0002", 1, SECRET), NOW)
 
 
-@pytest.mark.parametrize("field", ["claimant", "claim_hash"])
-def test_nothing_opens_a_claim_without_a_holder(field: str) -> None:
-    task, _ = held(**{field: None})
+@pytest.mark.parametrize("task", [replace(held()[0], claimant=None), replace(held()[0], claim_hash=None)])
+def test_nothing_opens_a_claim_without_a_holder(task: Task) -> None:
     with refused(Code.STALE_CLAIM):
         holder(task, ClaimToken(task.id, 1, SECRET), NOW)
 

@@ -122,7 +122,12 @@ def test_an_approval_answers_no_other_question() -> None:
 
 @pytest.mark.parametrize(
     "task",
-    [a_task(), blocked(), replace(risky(), approval=Approval.GRANTED), replace(risky(), status=Status.FAILED)],
+    [
+        a_task(),
+        blocked(),
+        replace(risky(), approval=Approval.GRANTED),
+        replace(risky(), status=Status.FAILED),
+    ],
 )
 def test_what_needs_no_approval_is_not_approved(task: Task) -> None:
     with refused(Code.ILLEGAL_TRANSITION):

@@ -39,7 +39,9 @@ def started(found: list[c.Command]) -> list[str]:
 
 
 def because(found: list[c.Command]) -> dict[int, tuple[str, float | None]]:
-    return {each.number: (each.because, each.expected_start_at) for each in found if isinstance(each, c.Explain)}
+    return {
+        each.number: (each.because, each.expected_start_at) for each in found if isinstance(each, c.Explain)
+    }
 
 
 def of_each(*agents: str | None) -> list[Waiting]:
@@ -63,7 +65,9 @@ def test_runs_under_way_take_their_places_be_they_only_intended(run: Run) -> Non
 
 
 def test_a_claim_by_hand_takes_no_place() -> None:
-    assert started(planned(*of_each("a"), attempts=(running("b", run=Run.NONE),), rules=Rules(max_concurrent=1)))
+    assert started(
+        planned(*of_each("a"), attempts=(running("b", run=Run.NONE),), rules=Rules(max_concurrent=1))
+    )
 
 
 def test_no_more_runs_than_allowed_start_when_more_are_under_way() -> None:
@@ -159,13 +163,17 @@ def test_a_sidecar_that_is_away_holds_nobody_back() -> None:
 
 
 def test_only_as_many_start_as_the_budget_feeds() -> None:
-    found = planned(*of_each("a", "b", "c"), capacity=budget(9.0), expected_rpm={"a": 5.0, "b": 4.0, "c": 0.5})
+    found = planned(
+        *of_each("a", "b", "c"), capacity=budget(9.0), expected_rpm={"a": 5.0, "b": 4.0, "c": 0.5}
+    )
     assert started(found) == ["a", "b"]
     assert because(found) == {3: ("the budget feeds no further run", NOW + 60)}
 
 
 def test_nobody_small_passes_by_one_that_is_too_hungry() -> None:
-    found = planned(*of_each("a", "b", "c"), capacity=budget(6.0), expected_rpm={"a": 4.0, "b": 4.0, "c": 1.0})
+    found = planned(
+        *of_each("a", "b", "c"), capacity=budget(6.0), expected_rpm={"a": 4.0, "b": 4.0, "c": 1.0}
+    )
     assert started(found) == ["a"]
 
 

@@ -217,7 +217,7 @@ def test_what_it_waits_for_stands_until_the_next_write() -> None:
 def test_a_turn_below_nothing_and_a_note_above_the_limit_are_invalid() -> None:
     for wrong in ({"turn": -1}, {"note": "x" * (MAX_TEXT + 1)}, {"waiting_for": "x" * (MAX_TEXT + 1)}):
         with refused(Code.INVALID):
-            beat(*held(), **wrong)  # type: ignore[arg-type] # one of three kinds
+            beat(*held(), **wrong)
 
 
 def test_a_final_output_while_claimed_passes_through_working() -> None:

@@ -19,7 +19,9 @@ from tests.core.scheduler.boards import NOW, a_world, budget, held, seen, sighti
 MINUTES = 60.0
 
 
-def planned(task: Task | None, attempt: Attempt, look: RunSeen | Sighting | None = None, **world: Any) -> list[c.Command]:
+def planned(
+    task: Task | None, attempt: Attempt, look: RunSeen | Sighting | None = None, **world: Any
+) -> list[c.Command]:
     if isinstance(look, RunSeen):
         look = sighting(look)
     board = BoardSnapshot(held=(task,) if task else (), attempts=(attempt,))

@@ -82,7 +82,7 @@ def test_a_judgement_is_applied() -> None:
 
 
 def dependant(**fields: Any) -> Waiting:
-    return waiting(**({"has_dependencies": True, "waiting_because": "waits for T-0002"} | fields))
+    return waiting()._replace(has_dependencies=True, waiting_because="waits for T-0002")._replace(**fields)
 
 
 def on(status: Status, assignee: str | None = "tester", number: int = 2) -> dict[int, tuple[Dependency, ...]]:
@@ -109,7 +109,13 @@ def test_a_dependant_is_freed_when_what_failed_is_done_or_no_longer_waited_for()
 
 def test_one_that_failed_among_others_keeps_a_dependant_blocked() -> None:
     unmet = {1: (Dependency(2, Status.WORKING, None), Dependency(3, Status.FAILED, None))}
-    assert planned(waiting=(dependant(status=Status.BLOCKED, waiting_because="waits for T-0002, T-0003"),), unmet=unmet) == []
+    assert (
+        planned(
+            waiting=(dependant(status=Status.BLOCKED, waiting_because="waits for T-0002, T-0003"),),
+            unmet=unmet,
+        )
+        == []
+    )
 
 
 def test_the_last_dependency_that_is_done_is_an_event_once_and_then_the_task_starts() -> None:

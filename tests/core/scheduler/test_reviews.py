@@ -17,7 +17,12 @@ def test_the_judge_is_told_what_was_asked_for_what_was_handed_in_and_how_to_answ
     draft = review_draft(task, "tester", ["/a/report.md", "/a/data.json"])
     assert (draft.assignee, draft.review_of, draft.priority) == ("tester", "T-0001", task.priority)
     assert draft.expects == ("json",)
-    for needed in ("Count the ships.", "- /a/report.md\n- /a/data.json", '"decision"', '"accept" or "rework"'):
+    for needed in (
+        "Count the ships.",
+        "- /a/report.md\n- /a/data.json",
+        '"decision"',
+        '"accept" or "rework"',
+    ):
         assert needed in draft.description
 
 

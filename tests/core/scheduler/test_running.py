@@ -18,7 +18,13 @@ def later(task: Task) -> Task:
     return replace(task, epoch=2, claimant="tester", status=Status.WORKING)
 
 
-GONE_ON = [later(held()[0]), held(Status.REVIEW)[0], a_task(epoch=1), blocked(epoch=1), a_task(status=Status.DONE)]
+GONE_ON = [
+    later(held()[0]),
+    held(Status.REVIEW)[0],
+    a_task(epoch=1),
+    blocked(epoch=1),
+    a_task(status=Status.DONE),
+]
 """Whatever a task can be once the claim of epoch 1 is over, or its output is in."""
 
 

@@ -26,7 +26,19 @@ def test_the_first_ids_are_short() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "42", "T-42", "T-00042", "t-0042", "T-0042\n", " T-0042", "T-٠٠٤٢", "T-0042.3", "T-" + "9" * 16, "../x"],
+    [
+        "",
+        "42",
+        "T-42",
+        "T-00042",
+        "t-0042",
+        "T-0042\n",
+        " T-0042",
+        "T-٠٠٤٢",
+        "T-0042.3",
+        "T-" + "9" * 16,
+        "../x",
+    ],
 )
 def test_what_never_was_an_id_is_not_found(text: str) -> None:
     with refused(Code.NOT_FOUND):

@@ -32,7 +32,9 @@ def done(asked: c.OnTheBoard, task: Task, run: Run = Run.STARTED) -> Change:
 
 
 @pytest.mark.parametrize("asked", ON_A_CLAIM)
-@pytest.mark.parametrize("task", [held(epoch=2)[0], held(Status.REVIEW)[0], a_task(epoch=1), blocked(epoch=1)])
+@pytest.mark.parametrize(
+    "task", [held(epoch=2)[0], held(Status.REVIEW)[0], a_task(epoch=1), blocked(epoch=1)]
+)
 def test_what_was_seen_of_a_claim_that_is_over_changes_nothing(asked: c.OnTheBoard, task: Task) -> None:
     with refused(Code.STALE_CLAIM):
         done(asked, task)

@@ -537,6 +537,8 @@ def test_what_is_refused_leaves_no_file(board: AnyStore) -> None:
         receiver.write(b"late")
         with refuses(Code.ILLEGAL_TRANSITION):
             board.hand_in(made.id, receiver.finish(), name="a", final=False, now=1.0, author="me")
+    with refuses(Code.NOT_FOUND):
+        board.hand_in("T-0009", board.receive(b"x"), name="a", final=False, now=1.0, author="me")
     assert [path for path in board.artifacts.rglob("*") if path.is_file()] == []
 
 

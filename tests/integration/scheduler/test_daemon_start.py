@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -143,9 +144,11 @@ async def test_two_schedulers_on_one_postgresql_are_one_too_many(tmp_path: Path,
 
 async def test_a_sidecar_and_a_scheduler_share_a_state_directory(tmp_path: Path) -> None:
     with trio.fail_after(30):
-        async with run_scheduler(tmp_path) as scheduler:
-            async with run_sidecar(upstream="http://127.0.0.1:9", state_dir=scheduler.state_dir):
-                assert (await scheduler.health())[0] == 200
+        async with (
+            run_scheduler(tmp_path) as scheduler,
+            run_sidecar(upstream="http://127.0.0.1:9", state_dir=scheduler.state_dir),
+        ):
+            assert (await scheduler.health())[0] == 200
 
 
 async def test_all_that_is_wrong_with_the_settings_is_said_at_once(tmp_path: Path) -> None:
@@ -237,8 +240,6 @@ async def test_what_is_not_our_board_is_left_alone(tmp_path: Path, what: str) ->
             database.unlink()
             database.mkdir()
         else:
-            import sqlite3  # noqa: PLC0415
-
             connection = sqlite3.connect(database)
             if what == "a newer release":
                 connection.execute("UPDATE alembic_version SET version_num = '9999'")

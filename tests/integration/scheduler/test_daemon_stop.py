@@ -95,7 +95,7 @@ async def test_a_command_that_hangs_cannot_hold_it_and_does_not_outlive_it(tmp_p
             pids = await until(lambda: _children(scheduler.process.pid))
             with trio.fail_after(PROMISED_SECONDS):
                 assert await scheduler.terminate() == 0
-        assert not [pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists()]
+        assert not list(filter(_lives, pids))
 
 
 @pytest.mark.parametrize("storage", ["file", "database", "memory"])
@@ -131,7 +131,7 @@ async def test_a_kill_costs_the_audit_log_one_interval_at_most(tmp_path: Path, s
 
 
 async def test_what_nobody_was_told_yet_is_told_at_the_end(tmp_path: Path) -> None:
-    """A task that fails after its last attempt tells its creator; the outbox need not wait for its next look."""
+    """A task that has failed for good tells its creator; the outbox does not wait for its next look."""
     with trio.fail_after(30):
         async with run_scheduler(tmp_path) as scheduler:
             task = await scheduler.create(assignee="demo", max_attempts=1)
@@ -191,6 +191,10 @@ def _is_stuck(scheduler: Scheduler) -> bool:
 def _children(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(word) for children in tasks for word in children.read_text(encoding="ascii").split()]
+
+
+def _lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}/cmdline").exists()
 
 
 def _made(directory: Path) -> Path:
