@@ -14,18 +14,18 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench import budget, overhead, processes, streams
+from bench import board, budget, overhead, processes, streams
 from bench.table import Figure
 from shared import clock
 
-PARTS = ("overhead", "streams", "budget", "core")
-LIBRARIES = ("trio", "hypercorn", "h11", "httpcore", "httpx", "msgspec")
+PARTS = ("overhead", "streams", "budget", "core", "board")
+LIBRARIES = ("trio", "hypercorn", "h11", "httpcore", "httpx", "msgspec", "sqlalchemy", "psycopg")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="What the sidecar costs, measured.")
+    parser = argparse.ArgumentParser(prog="python -m bench", description="What it costs, measured.")
     parser.add_argument("--only", choices=PARTS, help="one part of it")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: about a minute")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: about three minutes")
     parser.add_argument("--real", action="store_true", help="the budget in windows of 60 s: eleven minutes")
     options = parser.parse_args()
     machine = _machine()
@@ -35,6 +35,7 @@ def main() -> None:
         "streams": lambda: streams.measure(quick=options.quick, say=_say),
         "budget": lambda: _budget(quick=options.quick, real=options.real),
         "core": _core,
+        "board": lambda: board.measure(quick=options.quick, say=_say),
     }
     chosen = [options.only] if options.only else list(PARTS)
     results = {part: [figure.as_json() for figure in runs[part]()] for part in chosen}

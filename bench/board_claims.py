@@ -41,7 +41,7 @@ def measure(place: Place, *, quick: bool, say: Callable[[str], None]) -> list[Fi
             by_id.append(trio.run(_together, store, _fresh(store, each), _claim))
             cpu.append(1000 * (time.process_time() - before) / (CLIENTS * each))
             next_one.append(trio.run(_together, store, _fresh(store, each), _next))
-            alone += trio.run(_alone, store, _fresh(store, each)[0])
+            alone += trio.run(_alone, store, [task.id for task in fill(store, each)])
             say(f"{place.name}: claims from {CLIENTS} processes, round {number + 1} of {rounds}")
             rate, milliseconds = _in_many(store, url, _fresh(store, each))
             rates.append(rate)

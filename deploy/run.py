@@ -9,6 +9,7 @@ Standard library only: it must be able to explain a broken environment.
 import http.client
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -85,7 +86,7 @@ def _run(runner: Runner, environ: Mapping[str, str]) -> None:
     pages = {
         "board": _url(_reachable(env.get("SCHEDULER_HOST", "")), _number("port", told)),
         "metrics": _url(host, _number("metrics_port", started)),
-        "scheduler_metrics": _url(host, _number("metrics_port", told)),
+        "scheduler_metrics": _url(_reachable(env.get("SCHEDULER_HOST", "")), _number("metrics_port", told)),
     }
     say(_what_next(proxy, simulated, clients_key=not has_key and not simulated, **pages))
     say(_board_next(scheduler.env))
@@ -113,7 +114,8 @@ def _schedulers(env: Mapping[str, str], *, sidecar: str) -> dict[str, str]:
     if mine.get("SCHEDULER_CONFIG"):
         return mine
     mine.setdefault("SCHEDULER_SIDECAR_URL", sidecar)
-    if "SCHEDULER_RUNNER" not in mine and not shutil.which(mine.get("SCHEDULER_OPENCLAW", "openclaw")):
+    # A command of somebody's own, even one that cannot be found, is no reason to play its part.
+    if not shutil.which("openclaw") and not mine.keys() & {"SCHEDULER_RUNNER", "SCHEDULER_OPENCLAW"}:
         mine["SCHEDULER_RUNNER"] = "demo"
     roster = Path(mine["SCHEDULER_STATE_DIR"]) / "agents.yaml"
     if "SCHEDULER_AGENTS_FILE" not in mine and not roster.exists():
@@ -214,9 +216,11 @@ def _board_next(env: Mapping[str, str]) -> str:
         else "Agents are started in OpenClaw's gateway."
     )
     # Which board, and which agent, depend on settings of one's own where there are any.
-    located = f"export BLACKBOARD_DB=sqlite:///{env['SCHEDULER_STATE_DIR']}/blackboard.db"
     if env.get("SCHEDULER_CONFIG") or env.get("SCHEDULER_DATABASE_URL"):
-        located = "(with the environment of this terminal)"
+        located = "# with the environment of this terminal"
+    else:
+        board = shlex.quote(f"sqlite:///{env['SCHEDULER_STATE_DIR']}/blackboard.db")
+        located = f"export BLACKBOARD_DB={board}"
     return f"""{who} Give one something to do:
   {located}
   .venv/bin/blackboard create --title "Say hello to the team" --assignee demo

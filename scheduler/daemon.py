@@ -18,15 +18,15 @@ from functools import partial
 import structlog
 import trio
 
-from scheduler.version import __version__
-from scheduler.alone import alone_on
 from scheduler.assembly import Given, Parts, assemble
+from scheduler.blackboard.alone import alone_on
 from scheduler.blackboard.errors import BoardError
 from scheduler.blackboard.opening import open_board
 from scheduler.blackboard.store import Store
 from scheduler.roster import Roster
 from scheduler.settings import Settings
 from scheduler.supervision import broken_in
+from scheduler.version import __version__
 from shared import logs
 from shared.admin_token import admin_token
 from shared.errors import StartError
@@ -70,6 +70,8 @@ def run(settings: Settings, roster: Roster, notify: SdNotify, environ: Mapping[s
                 raise
             _log.critical("board_broken", error=str(broken))
             raise StartError(f"the board cannot be trusted any more: {broken}") from broken
+        except BoardError as error:
+            raise StartError(str(error)) from error
         finally:
             store.close()
     finally:

@@ -55,12 +55,12 @@ class AnswerLostError(OpenClawError):
 
 class GatewayError(OpenClawError):
     """The gateway, or the command line, refused. `final`: the question is wrong, or not ours to ask, so it
-    will be refused again. `answer` is all that was said.
+    will be refused again.
     """
 
-    def __init__(self, message: str, *, final: bool, answer: Answer) -> None:
+    def __init__(self, message: str, *, final: bool) -> None:
         super().__init__(message)
-        self.final, self.answer = final, answer
+        self.final = final
 
 
 def encoded(params: Mapping[str, object]) -> str:
@@ -117,10 +117,10 @@ def _understood(output: Output) -> Answer:
     if output.code == 0:
         return answer
     error = answer.get("error")
-    raise _translated(error if isinstance(error, dict) else {}, answer, output)
+    raise _translated(error if isinstance(error, dict) else {}, output)
 
 
-def _translated(error: Answer, answer: Answer, output: Output) -> OpenClawError:
+def _translated(error: Answer, output: Output) -> OpenClawError:
     words = error.get("message") or _last_line(output.stderr) or f"exit code {output.code}"
     message = " ".join(str(words).split())[:MAX_WORDS]
     if error.get("type") == "gateway_transport_error":
@@ -130,7 +130,7 @@ def _translated(error: Answer, answer: Answer, output: Output) -> OpenClawError:
     if isinstance(details, dict) and details.get("reason") == "websocket-upgrade-rejected":
         return GatewayDownError(message)
     passing = error.get("retryable") is True or error.get("code") in _PASSING
-    return GatewayError(message, final=not passing, answer=answer)
+    return GatewayError(message, final=not passing)
 
 
 def _last_line(said: bytes) -> str:

@@ -23,7 +23,7 @@ class Database(Protocol):
 
     @property
     def most_writers(self) -> int:
-        """Transactions that can be under way at once."""
+        """Threads that can be about to write at once, and none of them for nothing."""
 
     def reading(self) -> AbstractContextManager[Connection]:
         """One consistent look, from any thread."""

@@ -76,12 +76,16 @@ def run_ended(task: Task, attempt: Attempt, seen: RunSeen, *, answered: bool, no
 
 
 def run_stopped(task: Task, attempt: Attempt, then: Then, *, why: str, now: float) -> Change:
-    """It provably runs no more, because we stopped it."""
+    """It provably runs no more, because we stopped it.
+
+    A task that has been sent back to it meanwhile begins anew, whatever was planned (`Then.NOTHING`): a claim
+    without lease or run would be nobody's to end.
+    """
     if not attempt.live:
         return Change(task, (), attempt)
     ended = replace(attempt, run=Run.ENDED, ended_at=now, end="stopped", error=why)
     said = event(task, task, SCHEDULER, "run_ended", now, epoch=attempt.epoch, end="stopped", reason=why)
-    if then is Then.NOTHING or not _holds(task, attempt):
+    if not _holds(task, attempt):
         return Change(task, (said,), ended)
     comment = Comment(task.id, SCHEDULER, now, f"The run was stopped: {why}.")
     if then is Then.BLOCK:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from scheduler.core import runs as words
-from scheduler.gateway import Answer, AnswerLostError, Gateway, GatewayError
+from scheduler.gateway import Answer, AnswerLostError, Gateway
 from shared import clock
 
 PAGE_SESSIONS: Final = 200
@@ -103,14 +103,8 @@ class Sessions:
         await self._gateway.call("sessions.abort", {"key": key})
 
     async def put_away(self, key: str) -> None:
-        """Also where it is away already, or was never there."""
-        try:
-            await self._gateway.ask("sessions", "archive", key)
-        except GatewayError as error:
-            results = error.answer.get("results")
-            found = [each.get("status") for each in results] if isinstance(results, list) else []
-            if found != ["not_found"]:
-                raise
+        """Also where it is away already. Ends its run, if one is under way or in line to be taken up again."""
+        await self._gateway.ask("sessions", "archive", key)
 
     async def _list(self, params: Mapping[str, object]) -> Listing:
         answer = await self._gateway.call("sessions.list", params)

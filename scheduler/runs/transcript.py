@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from scheduler.blackboard.files import make_directory
+
 NAME: Final = "transcript.jsonl"
 _PRIVATE: Final = 0o600
 
 
 def keep(directory: Path, messages: Iterable[Mapping[str, object]]) -> Path:
     """One message per line, whole or not at all. Blocks; raises OSError. Repeated, it replaces the file."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(directory)
     path = directory / NAME
     draft = path.with_suffix(".new")
     draft.unlink(missing_ok=True)

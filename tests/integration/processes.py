@@ -195,6 +195,7 @@ async def ended(running: Running) -> AsyncIterator[None]:
 
 async def started_saying(running: Running, event: str) -> dict[str, Any]:
     """The log line by which it tells that it serves."""
+
     def look() -> dict[str, Any] | None:
         assert running.process.poll() is None, f"ended before {event}\n{running.said()}"
         return next(iter(running.log_lines(event)), None)

@@ -24,7 +24,7 @@ from scheduler.core.rules import TALKING_FOR, Rules
 from scheduler.core.sighting import RunSeen, RunState, Sighting
 from scheduler.core.snapshot import EVERYBODY, AgentRecord, BoardSnapshot, Dependency, Waiting
 from scheduler.core.states import CLOSED, Status
-from scheduler.core.task import Approval, BlockedBy, Draft, Task, number_of, task_id
+from scheduler.core.task import Approval, BlockedBy, Draft, Task, number_of
 from scheduler.core.world import World
 from tests.core.scheduler.boards import HIGH_RISK, NOW, SECRET
 
@@ -305,7 +305,3 @@ class Simulation:
 
     def over(self) -> bool:
         return all(it.status in CLOSED for it in self.tasks.values())
-
-
-def ids(tasks: Sequence[Task]) -> list[str]:
-    return [task_id(each.number) for each in tasks]

@@ -205,6 +205,6 @@ def test_the_stop_of_an_old_run_changes_nothing_else(task: Task, then: Then) -> 
     assert not change.attempt.live
 
 
-def test_where_only_the_run_is_left_only_the_run_ends() -> None:
-    task, attempt = held(Status.WORKING)
-    assert running.run_stopped(task, attempt, Then.NOTHING, why="stopped by ann", now=NOW).task == task
+def test_what_was_sent_back_to_a_run_while_it_was_being_stopped_begins_anew() -> None:
+    change = running.run_stopped(*held(Status.WORKING), Then.NOTHING, why="it outlived its task", now=NOW)
+    assert change.task.status is Status.PENDING

@@ -363,3 +363,22 @@ def test_a_run_that_cannot_be_stopped_keeps_its_agent_and_nobody_else() -> None:
     board.tick()
     assert started(board) == ["T-0003"]
     assert board.tasks[2].waiting_because == "a works on T-0001"
+
+
+def test_when_all_look_dead_at_once_nobody_is_stopped_and_nobody_is_lost() -> None:
+    board = Simulation()
+    for agent in AGENTS[:5]:
+        board.create(a_draft(assignee=agent))
+    board.tick()
+    board.begin(proven=True)
+    board.now += 3600
+    board.tick()
+    assert board.alarms
+    assert len(board.gateway.alive) == len(board.live) == 5
+    for number in range(1, 3):  # that it was us shows when some go on
+        beat = partial(holding.heartbeat, turn=1, who="it", now=board.now)
+        board.change(task_id(number), beat)
+    board.rules = Rules(run_timeout=7200)
+    board.tick()
+    assert board.alarms == ()
+    assert len(board.gateway.alive) == 2

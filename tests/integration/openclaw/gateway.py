@@ -12,7 +12,7 @@ import trio
 
 from scheduler.gateway import Gateway, OpenClawError
 from tests.integration.openclaw import OPENCLAW, configure, environment
-from tests.integration.processes import Simulator, start, stop, until
+from tests.integration.processes import Sidecar, Simulator, start, stop, until
 
 START_SECONDS = 120.0
 """Eight on two idle cores; CI's are neither two nor idle."""
@@ -66,10 +66,9 @@ class RealGateway:
 
 
 @asynccontextmanager
-async def run_gateway(home: Path, simulator: Simulator) -> AsyncIterator[RealGateway]:
-    """In the directory `home`. Its agents are `AGENTS`; all four providers are at `simulator`."""
-    # In the place of a sidecar, so that the providers lead to the simulator.
-    settings = {"SIDECAR_PORT": str(simulator.port), "SIDECAR_API_KEY": "simulated"}
+async def run_gateway(home: Path, upstream: Simulator | Sidecar) -> AsyncIterator[RealGateway]:
+    """In the directory `home`. Its agents are `AGENTS`; all four providers are at `upstream`."""
+    settings = {"SIDECAR_PORT": str(upstream.port), "SIDECAR_API_KEY": "simulated"}
     await configure(home, settings, _settings(home))
     gateway = RealGateway(home)
     try:

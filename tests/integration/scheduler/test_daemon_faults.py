@@ -1,9 +1,9 @@
-"""The scheduler on a failing machine: a clear error, nothing acknowledged is lost, and it goes on where it can."""
+"""The scheduler on a failing machine: a clear error, nothing acknowledged is lost, and on it goes."""
 
-import json
+import signal
 import sqlite3
 from collections.abc import Awaitable, Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import httpx
@@ -88,7 +88,8 @@ async def test_where_no_process_can_be_started_the_task_stays_and_is_started_lat
     trace = tmp_path / "trace"
 
     def without_forks(argv: list[str]) -> list[str]:
-        return under_faults(argv, trace, "vfork:error=EAGAIN:when=1..3", "fork:error=EAGAIN:when=1..3")
+        # Python's first choice, and what it does when that fails. Threads are begun by clone3.
+        return under_faults(argv, trace, *(f"{call}:error=EAGAIN:when=1..3" for call in ("vfork", "clone")))
 
     with trio.fail_after(120):
         async with run_scheduler(tmp_path, env=env, wrap=without_forks) as scheduler:
@@ -175,41 +176,36 @@ async def test_a_clock_that_steps_recovers_no_run_and_makes_no_storm(tmp_path: P
 
 
 @pytest.mark.needs("strace")
+@pytest.mark.parametrize("number", [4, 6, 8, 10])
 async def test_a_death_at_any_write_of_a_tick_leaves_a_board_from_which_the_next_goes_on(
-    tmp_path: Path,
+    tmp_path: Path, number: int
 ) -> None:
     """Killed in the n-th sync of the log, wherever in the start of a run that is: it is begun once."""
-    for number in (4, 6, 8, 10):
-        directory = _made(tmp_path / str(number))
-        stand_in = StandIn(_made(directory / "openclaw"))
-        stand_in.script(answer="It is done.")
-        env = {"SCHEDULER_RUNNER": "openclaw", "SCHEDULER_OPENCLAW": str(stand_in.program)}
-        wal = directory / "state" / "blackboard.db-wal"
-        call = _used_by_sqlite()
+    stand_in = StandIn(_made(tmp_path / "openclaw"))
+    stand_in.script(answer="It is done.")
+    env = {"SCHEDULER_RUNNER": "openclaw", "SCHEDULER_OPENCLAW": str(stand_in.program)}
+    wal = tmp_path / "state" / "blackboard.db-wal"
 
-        def dying(
-            argv: list[str], directory: Path = directory, number: int = number, wal: Path = wal
-        ) -> list[str]:
-            kill = f"{call}:signal=SIGKILL:when={number}"  # noqa: B023 - it is the same for all
-            return under_faults(argv, directory / "trace", kill, files=[wal])
+    def dying(argv: list[str]) -> list[str]:
+        kill = f"{_used_by_sqlite()}:signal=SIGKILL:when={number}"
+        return under_faults(argv, tmp_path / "trace", kill, files=[wal])
 
-        with trio.fail_after(90):
-            kept: list[str] = []
-            async with run_scheduler(directory, env=env, wrap=dying) as scheduler:
-                scheduler.exit_code = -9
-                try:
+    kept: list[str] = []
+    with trio.fail_after(90):
+        async with run_scheduler(tmp_path, env=env, wrap=dying) as scheduler:
+            scheduler.exit_code = -signal.SIGKILL
+            with suppress(httpx.TransportError):
+                for _ in range(50):
                     kept.append(await scheduler.create(assignee="ops"))
-                    for _ in range(50):
-                        await scheduler.do("/api/daemon/tick")
-                        await scheduler.create()
-                except httpx.TransportError:
-                    pass
-                assert await scheduler.process.wait() == -9
-            async with run_scheduler(directory, env=env) as scheduler:
-                for task in kept:
-                    await scheduler.until_task(task, "done")
-                    assert stand_in.starts_of(f"{task}.1") == 1
-            assert len(stand_in.starts()) == len(kept)
+                    await scheduler.do("/api/daemon/tick")
+            assert await scheduler.process.wait() == -signal.SIGKILL
+        async with run_scheduler(tmp_path, env=env) as scheduler:
+            for task in kept:
+                await scheduler.until_task(task, "done")
+        # What was not acknowledged may be there all the same.
+        runs = [start.run_id for start in stand_in.starts()]
+        assert len(set(runs)) == len(runs)
+        assert {f"{task}.1" for task in kept} <= set(runs)
 
 
 async def test_a_part_that_finds_a_disk_full_is_not_given_up(tmp_path: Path) -> None:
@@ -271,6 +267,3 @@ async def _until(look: Callable[[], Awaitable[bool]]) -> None:
 def _made(directory: Path) -> Path:
     directory.mkdir()
     return directory
-
-
-__all__ = ["json"]

@@ -7,6 +7,8 @@ import signal
 import socket
 import sqlite3
 import stat
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import trio
 from tests.integration.processes import run_sidecar, until
 from tests.integration.scheduler.daemons import (
     TASKS,
+    Scheduler,
     blackboard,
     open_store,
     refused,
@@ -48,8 +51,9 @@ async def test_everything_in_the_state_directory_is_its_owners_alone(tmp_path: P
             env = {"AUDIT_STORAGE_TYPE": "file", "AUDIT_FLUSH_INTERVAL": "0.1", "SCHEDULER_ADMIN_TOKEN": ""}
             async with run_scheduler(tmp_path, env=env) as scheduler:
                 scheduler.token = (scheduler.state_dir / "scheduler-admin-token").read_text().strip()
-                task = await scheduler.create(assignee="demo")
-                await scheduler.until_task(task, "pending")
+                await scheduler.create(assignee="demo")
+                look: Callable[[], bool | Awaitable[bool]] = partial(_archived, scheduler)
+                await until(look)
                 text = {"text": "an output", "name": "notes.md"}
                 claim = await scheduler.do(f"{TASKS}/{await scheduler.create()}/claim", {"agent": "ops"})
                 headers = {"authorization": f"Bearer {claim['claim']}"}
@@ -68,6 +72,12 @@ async def test_everything_in_the_state_directory_is_its_owners_alone(tmp_path: P
         str(path): oct(mode) for path, mode in found.items() if mode != (0o700 if path.is_dir() else 0o600)
     }
     assert not wrong
+
+
+async def _archived(scheduler: Scheduler) -> bool:
+    """A run without a sidecar fails, and its transcript is the first thing that is kept of any task."""
+    await scheduler.do("/api/daemon/tick")
+    return bool(scheduler.log_lines("session_archived"))
 
 
 async def test_the_admin_token_is_made_once_and_kept(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ Against the stand-in, which can be told to; what it is told to was seen of OpenC
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,13 @@ async def test_a_start_that_is_answered_with_garbage_is_unproven(stand_in: Stand
     stand_in.garble()
     assert (await runner.start(ORDER)).state is StartState.UNPROVEN
     assert stand_in.starts() == []  # the look before it was not understood either, so nothing was risked
+
+
+async def test_an_answer_about_another_run_proves_nothing(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers_otherwise(monkeypatch, "agent", {"runId": "T-9.1", "status": "accepted"})
+    assert (await a_runner(stand_in).start(ORDER)).state is StartState.UNPROVEN
 
 
 async def test_a_start_that_is_accepted_after_we_gave_up_is_begun_once(stand_in: StandIn) -> None:
@@ -147,18 +154,11 @@ async def test_an_ended_run_whose_transcript_cannot_be_read_is_not_called_ended_
     stand_in.script(after_looks=0)
     runner = a_runner(stand_in)
     await runner.start(ORDER)
-    monkeypatch.setattr(sessions_file, "PAGE_MESSAGES", "many")
-    stand_in.garble(None)
-    call = Gateway.call
-
-    async def lose_transcripts(self: Gateway, method: str, params: Mapping[str, object]) -> dict[str, Any]:
-        return {} if method == "chat.history" else await call(self, method, params)
-
-    monkeypatch.setattr(Gateway, "call", lose_transcripts)
+    answers_otherwise(monkeypatch, "chat.history", {})
     assert (await look(runner)).state is RunState.UNKNOWN
 
 
-# -- what is not ours, what is not there ----------------------------------------------------------------------
+# -- what is not ours, what is not there --------------------------------------------------------------------
 
 
 async def test_a_session_that_is_not_ours_is_neither_stopped_nor_archived(
@@ -211,6 +211,20 @@ async def test_of_names_that_begin_alike_the_right_one_is_meant(stand_in: StandI
     ].state is RunState.RUNNING
 
 
+async def test_too_many_names_that_begin_alike_leave_it_open_how_a_run_stands(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions_file, "PAGE_SESSIONS", 1)
+    stand_in.script(ends="never")
+    runner = a_runner(stand_in)
+    for epoch in (11, 12):
+        key, run_id = f"agent:ops:task-t-1-{epoch}", f"T-1.{epoch}"
+        await runner.start(Order("T-1", epoch, "ops", key, run_id, "Do T-1.", "normal", "/nowhere"))
+    assert (await look(runner)).state is RunState.UNKNOWN
+    assert (await runner.start(ORDER)).state is StartState.UNPROVEN
+    assert stand_in.starts_of(ORDER.run_id) == 0
+
+
 async def test_a_transcript_of_many_pages_is_kept_whole_and_in_order(
     stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,16 +268,8 @@ async def test_without_a_provider_for_its_priority_a_run_starts_as_the_agent_alw
 async def test_a_model_that_is_refused_keeps_no_run_from_starting(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scheduler.core.runs.PROVIDERS", {"urgent": "nvidia-urgent"})
     runner = a_runner(stand_in)
-    call = Gateway.call
-
-    async def refuse_patches(self: Gateway, method: str, params: Mapping[str, object]) -> dict[str, Any]:
-        if method == "sessions.patch":
-            raise GatewayError('Unknown provider "nvidia-urgent".', final=True, answer={})
-        return await call(self, method, params)
-
-    monkeypatch.setattr(Gateway, "call", refuse_patches)
+    answers_otherwise(monkeypatch, "sessions.patch", GatewayError("Unknown provider.", final=True))
     with capture_logs() as logs:
         assert (await runner.start(URGENT)).state is StartState.STARTED
     assert [line["event"] for line in logs] == ["model_not_chosen"]
@@ -294,6 +300,16 @@ async def test_the_turns_of_a_run_under_way_are_counted_but_not_at_every_look(st
     assert len(stand_in.calls("chat.history")) == 1
 
 
+async def test_turns_that_cannot_be_counted_leave_a_run_running(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in.script(ends="never")
+    runner = a_runner(stand_in)
+    await runner.start(ORDER)
+    answers_otherwise(monkeypatch, "chat.history", {})
+    assert await look(runner) == RunSeen(ORDER.run_id, RunState.RUNNING)
+
+
 # -- an agent that acts -------------------------------------------------------------------------------------
 
 AGENT = """
@@ -314,11 +330,9 @@ async def test_the_stand_ins_agent_is_a_program_that_ends_as_its_run_does(
     assert (await runner.start(order)).state is StartState.STARTED
     ended = await until_ended(runner)
     assert ended.state is state
-    assert (ended.answer, ended.error) == (
-        f"I was asked: {prompt}" if state is RunState.OK else "",
-        ended.error,
-    )
-    assert ended.error == ("" if state is RunState.OK else "cannot")
+    answered = state is RunState.OK
+    assert ended.answer == (f"I was asked: {prompt}" if answered else "")
+    assert ended.error == ("" if answered else "cannot")
 
 
 # -- what the command line says -----------------------------------------------------------------------------
@@ -424,12 +438,29 @@ def says(directory: Path, words: str, code: int) -> Gateway:
     return Gateway([str(program)], {"PATH": "/usr/bin:/bin"})
 
 
+def answers_otherwise(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, answer: dict[str, Any] | OpenClawError
+) -> None:
+    """One method of the gateway is out of order; the others do as they do."""
+    call = Gateway.call
+
+    async def changed(self: Gateway, method: str, params: Mapping[str, object]) -> dict[str, Any]:
+        if method != wanted:
+            return await call(self, method, params)
+        if isinstance(answer, OpenClawError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(Gateway, "call", changed)
+
+
 async def until_ended(runner: OpenClawRunner) -> RunSeen:
     async def ended() -> RunSeen | None:
         sighting: Sighting = await runner.look([REF])
         seen = sighting.runs[REF.run_id]
         return None if seen.state is RunState.RUNNING else seen
 
-    found: RunSeen | None = await until(ended, 30)  # type: ignore[arg-type]
+    look: Callable[[], RunSeen | Awaitable[RunSeen | None] | None] = ended
+    found = await until(look, 30)
     assert found is not None
     return found

@@ -1,7 +1,7 @@
 """The demonstration runner, with a sidecar and a board that answer in memory."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
@@ -12,6 +12,7 @@ from scheduler.core.runs import FailureCause, failure_cause
 from scheduler.core.sighting import RunRef, RunSeen, RunState
 from scheduler.demo import DemoRunner
 from scheduler.runs import Order, Runner, StartState
+from tests.integration.processes import until
 
 KEY = "agent:ops:task-t-1-1"
 REF = RunRef("T-1.1", KEY, "ops")
@@ -22,10 +23,12 @@ ANSWERED = {
 
 
 class World:
-    """A sidecar and a board on one transport. `model` is what the sidecar answers; None: nothing yet."""
+    """A sidecar and a board on one transport. The model answers once `open`, which it is at first."""
 
     def __init__(self, directory: Path) -> None:
-        self.model: httpx.Response | None = httpx.Response(200, json=ANSWERED)
+        self.model = httpx.Response(200, json=ANSWERED)
+        self.open = trio.Event()
+        self.open.set()
         self.board = httpx.Response(200, json={})
         self.requests: list[httpx.Request] = []
         self.ticket = directory / "T-1.1.json"
@@ -46,8 +49,7 @@ class World:
         self.requests.append(request)
         if request.url.host == "board":
             return self.board
-        while self.model is None:
-            await trio.sleep(1)
+        await self.open.wait()
         return self.model
 
 
@@ -68,14 +70,24 @@ async def seen(runner: DemoRunner) -> RunSeen:
 
 
 async def ended(runner: DemoRunner) -> RunSeen:
-    with trio.fail_after(60):
-        while (now := await seen(runner)).state is RunState.RUNNING:
-            await trio.sleep(0.1)
-    return now
+    async def over() -> RunSeen | None:
+        now = await seen(runner)
+        return None if now.state is RunState.RUNNING else now
+
+    look: Callable[[], RunSeen | Awaitable[RunSeen | None] | None] = over
+    found = await until(look)
+    assert found is not None
+    return found
+
+
+async def waiting_for_the_model(world: World, runner: DemoRunner) -> None:
+    await runner.start(world.order())
+    await until(lambda: world.asked("sidecar"))
+    assert (await seen(runner)).state is RunState.RUNNING
 
 
 async def test_a_run_asks_the_model_as_an_agent_and_hands_its_answer_in_with_its_ticket(
-    world: World, nursery: trio.Nursery, autojump_clock: object
+    world: World, nursery: trio.Nursery
 ) -> None:
     runner = await begun(world, nursery)
     assert (await runner.start(world.order())).state is StartState.STARTED
@@ -92,9 +104,7 @@ async def test_a_run_asks_the_model_as_an_agent_and_hands_its_answer_in_with_its
     assert json.loads(output.content) == {"text": "It is done.", "name": "answer.md", "final": True}
 
 
-async def test_a_run_is_played_once_however_often_it_is_started(
-    world: World, nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_a_run_is_played_once_however_often_it_is_started(world: World, nursery: trio.Nursery) -> None:
     runner = await begun(world, nursery)
     for _ in range(3):
         assert (await runner.start(world.order())).state is StartState.STARTED
@@ -114,7 +124,7 @@ async def test_a_run_is_played_once_however_often_it_is_started(
     ],
 )
 async def test_a_refusal_of_the_sidecars_fails_the_run_by_its_cause(
-    world: World, nursery: trio.Nursery, autojump_clock: object, status: int, cause: FailureCause
+    world: World, nursery: trio.Nursery, status: int, cause: FailureCause
 ) -> None:
     world.model = httpx.Response(status, json={"error": {"message": "as it says"}})
     runner = await begun(world, nursery)
@@ -144,7 +154,7 @@ def a_senseless_model(world: World) -> None:
 
 @pytest.mark.parametrize("fault", [a_broken_ticket, no_ticket, a_late_claim, a_senseless_model])
 async def test_whatever_goes_wrong_ends_the_run_and_nothing_else(
-    world: World, nursery: trio.Nursery, autojump_clock: object, fault: Callable[[World], None]
+    world: World, nursery: trio.Nursery, fault: Callable[[World], None]
 ) -> None:
     fault(world)
     runner = await begun(world, nursery)
@@ -155,42 +165,34 @@ async def test_whatever_goes_wrong_ends_the_run_and_nothing_else(
     assert (await runner.look([])).up
 
 
-async def test_without_a_sidecar_a_run_fails_and_says_so(
-    world: World, nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_without_a_sidecar_a_run_fails_and_says_so(world: World, nursery: trio.Nursery) -> None:
     runner = await begun(world, nursery, sidecar="")
     await runner.start(world.order())
     assert "no sidecar" in (await ended(runner)).error
 
 
 async def test_a_run_that_is_stopped_writes_nothing_more(
-    world: World, nursery: trio.Nursery, autojump_clock: object, tmp_path: Path
+    world: World, nursery: trio.Nursery, tmp_path: Path
 ) -> None:
-    world.model = None
+    world.open = trio.Event()
     runner = await begun(world, nursery)
-    await runner.start(world.order())
-    await trio.sleep(5)
-    assert (await seen(runner)).state is RunState.RUNNING
+    await waiting_for_the_model(world, runner)
     assert not await runner.archive(KEY, tmp_path / "kept")
     assert await runner.stop(KEY)
     assert (await seen(runner)).state is RunState.ABORTED
-    world.model = httpx.Response(200, json=ANSWERED)
-    await trio.sleep(5)
+    world.open.set()
+    await trio.testing.wait_all_tasks_blocked()
     assert (await seen(runner)).state is RunState.ABORTED
-    assert len(world.asked("board")) == 1
+    assert len(world.asked("board")) == 1  # the heartbeat
 
 
-async def test_runs_end_with_the_process_and_are_absent_in_the_next(
-    world: World, autojump_clock: object
-) -> None:
-    world.model = None
+async def test_runs_end_with_the_process_and_are_absent_in_the_next(world: World) -> None:
+    world.open = trio.Event()
     async with trio.open_nursery() as nursery:
         runner = await begun(world, nursery)
-        await runner.start(world.order())
-        await trio.sleep(5)
+        await waiting_for_the_model(world, runner)
         nursery.cancel_scope.cancel()
     assert not (await runner.look([])).up
-    assert (await runner.start(world.order())).state is StartState.STARTED  # known; nothing begins
     async with trio.open_nursery() as nursery:
         following = await begun(world, nursery)
         assert (await seen(following)).state is RunState.ABSENT
@@ -205,7 +207,7 @@ async def test_before_it_runs_nothing_is_up(world: World) -> None:
 
 
 async def test_what_was_said_is_kept_and_then_forgotten(
-    world: World, nursery: trio.Nursery, autojump_clock: object, tmp_path: Path
+    world: World, nursery: trio.Nursery, tmp_path: Path
 ) -> None:
     runner = await begun(world, nursery)
     await runner.start(world.order())

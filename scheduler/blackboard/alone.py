@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Final
 
 from scheduler.blackboard.database import sqlite_path
-from shared.errors import StartError
+from scheduler.blackboard.errors import BoardUnavailable
 
 _PRIVATE: Final = 0o600
 _LOCK: Final = 0x636C6177_03
-"""Of no meaning, but ours: beside those in ``blackboard.postgresql``."""
+"""Of no meaning, but ours: beside those in `postgresql`."""
 
 
 @contextmanager
 def alone_on(url: str, shown: str) -> Iterator[None]:
-    """Raises StartError, exit code 1, where another daemon is on the board at `url`."""
+    """Raises BoardUnavailable where another daemon is on the board at `url`."""
     path = sqlite_path(url)
     with _on_file(path) if path is not None else _on_server(url, shown):
         yield
@@ -37,14 +37,16 @@ def _on_file(path: Path) -> Iterator[None]:
     try:
         fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _PRIVATE)
     except OSError as error:
-        raise StartError(f"cannot lock the board {path}: {(error.strerror or str(error)).lower()}") from error
+        raise BoardUnavailable(
+            f"cannot lock the board {path}: {(error.strerror or str(error)).lower()}"
+        ) from error
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
             who = f"process {holder}" if holder.isdigit() else "another scheduler"
-            raise StartError(
+            raise BoardUnavailable(
                 f"the board {path} is in use by {who}; one scheduler works on one board"
             ) from error
         with suppress(OSError):  # a full disk
@@ -65,9 +67,11 @@ def _on_server(url: str, shown: str) -> Iterator[None]:
         connection = psycopg.connect(address, autocommit=True, application_name="clawpace-scheduler")
     except psycopg.Error as error:
         why = str(error).strip().partition("\n")[0]
-        raise StartError(f"{shown} cannot be used: {why}") from error
+        raise BoardUnavailable(f"{shown} cannot be used: {why}") from error
     with connection:
         found = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
         if found != (True,):
-            raise StartError(f"{shown} is in use by another scheduler; one scheduler works on one board")
+            raise BoardUnavailable(
+                f"{shown} is in use by another scheduler; one scheduler works on one board"
+            )
         yield
