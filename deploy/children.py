@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30.0
 STOP_MARGIN_SECONDS = 5.0
+HURRIED_SECONDS = 0.5
 LAST_LINES = 12
 
 
@@ -50,6 +51,11 @@ class Enough:
     """Somebody wants us to stop, or to stop waiting."""
 
 
+@dataclass(frozen=True)
+class Waited:
+    """A child had its time to end."""
+
+
 class RunError(Exception):
     """A start or a run that cannot go on; the message is for the person at the terminal."""
 
@@ -64,7 +70,7 @@ class Runner:
     def __init__(self) -> None:
         self._children: list[tuple[Child, subprocess.Popen[str]]] = []
         # SimpleQueue, because a signal handler's put() may interrupt a get() of the same thread.
-        self._events: queue.SimpleQueue[Said | Ended | Enough] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Said | Ended | Enough | Waited] = queue.SimpleQueue()
 
     def enough(self, *_signal: object) -> None:
         self._events.put(Enough())
@@ -92,7 +98,7 @@ class Runner:
     def wait(self, seconds: float | None = None) -> Said | None:
         """The next line of any child, None if there was none; what ends the run is raised."""
         match self._next(seconds):
-            case Enough():
+            case Enough() | Waited():
                 raise Stopped
             case Ended(child, code):
                 raise RunError(_obituary(child, code))
@@ -101,28 +107,35 @@ class Runner:
 
     def stop(self) -> bool:
         """End the children, the last started first; False if one of them did not end well."""
+        hurried = False  # somebody has asked again: that goes for every child that is left
         for child, process in reversed(self._children):
-            # The first SIGTERM lets the sidecar finish what is in flight, the second makes it cut that short.
-            for patience in (child.stop_seconds, STOP_MARGIN_SECONDS):
+            # The first SIGTERM lets a child finish what is in flight, the second makes it cut that short.
+            for patience in (HURRIED_SECONDS if hurried else child.stop_seconds, STOP_MARGIN_SECONDS):
                 if child.code is None:
                     process.terminate()
-                    self._await_end(child, patience)
+                    hurried |= self._await_end(child, patience)
             if child.code is None:
                 say(f"{child.name} did not stop and is killed.")
                 process.kill()
                 child.code = process.wait()
         return all(child.code == 0 for child, _ in self._children)
 
-    def _await_end(self, child: Child, seconds: float) -> None:
-        patience = threading.Timer(seconds, self.enough)  # as another Ctrl-C would
+    def _await_end(self, child: Child, seconds: float) -> bool:
+        """Whether somebody did not want to wait for so long."""
+        waited = Waited()
+        patience = threading.Timer(seconds, self._events.put, (waited,))
         patience.daemon = True
         patience.start()
+        asked_again = False
         while child.code is None:
-            if isinstance(self._next(None), Enough):
+            event = self._next(None)
+            asked_again = isinstance(event, Enough)
+            if asked_again or event is waited:
                 break
         patience.cancel()
+        return asked_again
 
-    def _next(self, seconds: float | None) -> Said | Ended | Enough | None:
+    def _next(self, seconds: float | None) -> Said | Ended | Enough | Waited | None:
         try:
             event = self._events.get(timeout=seconds)
         except queue.Empty:

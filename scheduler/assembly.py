@@ -30,6 +30,7 @@ from scheduler.execution import Executor
 from scheduler.gateway import Gateway
 from scheduler.metrics import BoardPicture, Metrics
 from scheduler.notifier import Notifier
+from scheduler.reviewing import Reviewing
 from scheduler.roster import Agent, Roster
 from scheduler.runs import OpenClawRunner, Runner
 from scheduler.settings import Settings
@@ -123,9 +124,7 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         runner=runner,
         starter=starter,
         tickets=tickets,
-        commands=roster.commands,
-        environ=environ,
-        state_dir=settings.state_dir,
+        reviewing=Reviewing(board, commands=roster.commands, environ=environ, state_dir=settings.state_dir),
         note=note,
         acted=acted,
     )

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -16,17 +15,18 @@ import trio
 
 from scheduler.blackboard.board import Board
 from scheduler.blackboard.store import Store
-from scheduler.checks import ChecksError, OutputFile, run_checks
+from scheduler.checks import ChecksError
 from scheduler.core import commands as c
-from scheduler.core import deciding, endings, expects, running, watching
+from scheduler.core import endings, halting, running, watching
 from scheduler.core.change import Change
 from scheduler.core.errors import Refused
 from scheduler.core.notices import notices
-from scheduler.core.records import Attempt, Notice, Output
-from scheduler.core.reviews import review_draft, review_verdict
-from scheduler.core.sighting import RunState
+from scheduler.core.records import Attempt, Notice
+from scheduler.core.sighting import RunRef, RunState
 from scheduler.core.snapshot import AgentRecord
+from scheduler.core.states import Status
 from scheduler.core.task import Task
+from scheduler.reviewing import Reviewing
 from scheduler.runs import Runner
 from scheduler.starter import Starter
 from scheduler.tickets import Tickets
@@ -36,7 +36,6 @@ _UNKNOWN: Final = "the gateway knows nothing of its run"
 ANSWER: Final = "answer.md"
 SMOOTHING: Final = 0.3
 """The share of the latest run in what an agent's runs typically take."""
-MAX_VERDICT_BYTES: Final = 64 * 1024
 
 Note = Callable[[str, str, Mapping[str, object]], None]
 """(action, subject, details): into the audit log."""
@@ -67,15 +66,12 @@ class Executor:
         runner: Runner,
         starter: Starter,
         tickets: Tickets,
-        commands: Mapping[str, tuple[str, ...]],
-        environ: Mapping[str, str],
-        state_dir: Path,
+        reviewing: Reviewing,
         note: Note,
         acted: Acted = lambda *_: None,
     ) -> None:
         self._board, self._runner, self._starter, self._tickets = board, runner, starter, tickets
-        self._commands, self._environ = commands, environ
-        self._state_dir, self._note, self._acted = state_dir, note, acted
+        self._reviewing, self._note, self._acted = reviewing, note, acted
 
     async def carry_out(self, plan: Sequence[c.Command], done: Done, now: float) -> None:
         """In the plan's order. Raises BoardError where the board cannot be written."""
@@ -111,19 +107,14 @@ class Executor:
                 await self._claim(task, agent, done, now)
             case c.EndRun():
                 await self._end(command, done, now)
-            case c.ProveStart(attempt) | c.NeverStarted(attempt):
-                began = isinstance(command, c.ProveStart)
-                what = running.started if began else partial(running.never_started, why=_UNKNOWN)
-                async with self._starter.still:  # it may be being started at this very moment
-                    await self._attempt(attempt, partial(what, now=now), now)
+            case c.ProveStart(attempt):
+                await self._attempt(attempt, partial(running.started, now=now), now)
+            case c.NeverStarted(attempt):
+                await self._never_started(attempt, now)
             case c.StopRun():
                 await self._stop(command, done, now)
-            case c.CheckOutput(task, epoch):
-                await self._check(task, epoch, now)
-            case c.AskReviewer():
-                await self._ask_reviewer(command, now)
-            case c.ApplyReview():
-                await self._apply_review(command, now)
+            case c.CheckOutput() | c.AskReviewer() | c.ApplyReview():
+                await self._reviewing.carry_out(command, now)
             case c.ArchiveSession(attempt):
                 await self._archive(attempt, now)
 
@@ -136,6 +127,13 @@ class Executor:
         return await self._board.write(Store.change_attempt, attempt.task, attempt.epoch, verb, now=now)
 
     async def _claim(self, task: str, agent: str, done: Done, now: float) -> None:
+        judged = (await self._board.read(Store.task, task)).review_of
+        if judged and (await self._board.read(Store.task, judged)).status is not Status.REVIEW:
+            unneeded = partial(
+                halting.cancel, reason=f"{judged} has been decided", who=endings.SCHEDULER, now=now
+            )
+            await self._task(task, unneeded, now)
+            return
         claimed = await self._board.write(Store.claim, task, agent=agent, now=now, lease_seconds=None)
         done.started.append(claimed.task.id)
         try:
@@ -147,26 +145,37 @@ class Executor:
 
     async def _end(self, command: c.EndRun, done: Done, now: float) -> None:
         attempt, seen = command.attempt, command.seen
-        answered = seen.state is RunState.OK and await self._take_answer(attempt, seen.answer, now)
-        change = await self._attempt(
-            attempt, partial(running.run_ended, seen=seen, answered=answered, now=now), now
-        )
+        if seen.state is RunState.OK:
+            await self._take_answer(attempt, seen.answer, now)
+        change = await self._attempt(attempt, partial(running.run_ended, seen=seen, now=now), now)
         if seen.state is RunState.OK and attempt.started_at is not None:
             await self._remember(attempt, now - attempt.started_at)
         await self._over(change, done, str(seen.state), seen.error)
 
-    async def _take_answer(self, attempt: Attempt, answer: str, now: float) -> bool:
+    async def _never_started(self, attempt: Attempt, now: float) -> None:
+        """After a look of its own, and while nobody starts anything: it may have begun a moment ago."""
+        async with self._starter.still:
+            ref = RunRef(attempt.run_id, attempt.session_key, attempt.agent)
+            seen = (await self._runner.look([ref])).runs.get(attempt.run_id)
+            if seen is None or seen.state is not RunState.ABSENT:
+                return
+            await self._attempt(attempt, partial(running.never_started, why=_UNKNOWN, now=now), now)
+        await trio.to_thread.run_sync(self._tickets.remove, attempt.run_id)
+
+    async def _take_answer(self, attempt: Attempt, answer: str, now: float) -> None:
         """The answer of a run that handed in nothing final becomes its output."""
         task = await self._board.read(Store.task, attempt.task)
         if task.epoch != attempt.epoch or not task.held:
-            return True
+            return
         if not answer.strip() or answer.strip() == "NO_REPLY":  # OpenClaw's word for an empty answer
-            return False
+            return
+        outputs = (await self._board.read(Store.thread, attempt.task)).outputs
+        if any(each.final for each in outputs if each.epoch == attempt.epoch):
+            return  # it was sent back, and what the agent says at the end is no second try
         received = await trio.to_thread.run_sync(self._board.store.receive, answer.encode())
         await self._board.write(
             Store.hand_in, task.id, received, name=ANSWER, final=True, author=attempt.agent, now=now
         )
-        return True
 
     async def _stop(self, command: c.StopRun, done: Done, now: float) -> None:
         attempt = command.attempt
@@ -205,52 +214,3 @@ class Executor:
     async def _tell(self, notices: Sequence[Notice]) -> None:
         if notices:
             await self._board.write(Store.tell, notices)
-
-    # -- final outputs --------------------------------------------------------------------------------
-
-    async def _check(self, task_id: str, epoch: int, now: float) -> None:
-        task = await self._board.read(Store.task, task_id)
-        thread = await self._board.read(Store.thread, task_id)
-        mine = [output for output in thread.outputs if output.epoch == epoch]
-        files = [self._file(output) for output in mine]
-        wanted = [expects.parse(each) for each in task.expects]
-        if task.review == "accept_nonempty" and not any(output.size_bytes for output in mine):
-            findings: tuple[str, ...] = ("there is no output that is not empty",)
-        else:
-            found = await run_checks(
-                wanted,
-                files,
-                schema_dir=self._state_dir / "schemas",
-                commands=self._commands,
-                environ=self._environ,
-            )
-            findings = tuple(map(str, found))
-        await self._task(task_id, partial(deciding.judge, findings=findings, epoch=epoch, now=now), now)
-
-    def _file(self, output: Output) -> OutputFile:
-        return OutputFile(
-            output.name, self._board.store.output_file(output), output.size_bytes, final=output.final
-        )
-
-    async def _ask_reviewer(self, command: c.AskReviewer, now: float) -> None:
-        task = await self._board.read(Store.task, command.task)
-        thread = await self._board.read(Store.thread, command.task)
-        paths = [
-            str(self._board.store.output_file(each)) for each in thread.outputs if each.epoch == task.epoch
-        ]
-        draft = review_draft(task, command.reviewer, paths)
-        await self._board.write(Store.create, draft, who=endings.SCHEDULER, now=now)
-
-    async def _apply_review(self, command: c.ApplyReview, now: float) -> None:
-        thread = await self._board.read(Store.thread, command.review)
-        final = next((each for each in reversed(thread.outputs) if each.final), None)
-        text = "" if final is None else await self._head(final)
-        verdict, reason = review_verdict(text)
-        by = final.author if final else endings.SCHEDULER
-
-        verb = partial(deciding.decide, verdict=verdict, by=by, reason=reason, spends=True, now=now)
-        await self._task(command.task, verb, now)
-
-    async def _head(self, output: Output) -> str:
-        async with await trio.open_file(self._board.store.output_file(output), "rb") as file:
-            return (await file.read(MAX_VERDICT_BYTES)).decode("utf-8", "replace")

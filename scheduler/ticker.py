@@ -188,7 +188,7 @@ class Ticker:
         tried: set[Command] = set()
         alarms: tuple[str, ...] = ()
         for _ in range(ROUNDS):
-            planned = plan(self._world(board), now)
+            planned = plan(self._world(board), now, tried)
             alarms = planned.alarms or alarms
             # What could not be done a moment ago cannot be done now either.
             commands = [each for each in planned.commands if each not in tried]

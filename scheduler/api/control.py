@@ -8,7 +8,6 @@ import trio
 from msgspec import Meta, Struct
 from starlette.requests import Request
 
-from scheduler.version import __version__
 from scheduler.api.desk import Desk, Record
 from scheduler.api.errors import HttpError
 from scheduler.api.identity import Identity, unauthorized
@@ -22,6 +21,7 @@ from scheduler.core.states import Status
 from scheduler.core.task import agent_name
 from scheduler.verbs import Holder, Operator
 from scheduler.verbs.bodies import Nothing, read
+from scheduler.version import __version__
 from scheduler.wire import LATEST, time_json
 from scheduler.wire import Json as JsonObject
 from shared import clock

@@ -6,13 +6,13 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from scheduler.version import __version__
 from scheduler.api.control import Pause, Resume
 from scheduler.api.incoming import FORM_TYPE, JSON_TYPE
 from scheduler.api.schemas import COUNT, FLAG, SCHEMAS, TEXT, Schema, ref
 from scheduler.api.tasks import ACTIONS
 from scheduler.core.states import Status
 from scheduler.verbs import VERBS
+from scheduler.version import __version__
 
 _TASKS: Final = "/api/blackboard/tasks"
 

@@ -45,11 +45,8 @@ def never_started(task: Task, attempt: Attempt, *, why: str, now: float) -> Chan
     return replace(change, attempt=ended)
 
 
-def run_ended(task: Task, attempt: Attempt, seen: RunSeen, *, answered: bool, now: float) -> Change:
-    """The run is over. What it wrote stands; what it left undone begins anew, or fails.
-
-    `answered`: its answer has become the final output, so there is nothing left to do for the task.
-    """
+def run_ended(task: Task, attempt: Attempt, seen: RunSeen, *, now: float) -> Change:
+    """The run is over. What it wrote stands; what it left undone begins anew, or fails."""
     if not attempt.live:
         return Change(task, (), attempt)
     ended = replace(
@@ -65,7 +62,7 @@ def run_ended(task: Task, attempt: Attempt, seen: RunSeen, *, answered: bool, no
     said = event(
         task, task, SCHEDULER, "run_ended", now, epoch=attempt.epoch, end=ended.end, error=seen.error
     )
-    if answered or not _holds(task, attempt):
+    if not _holds(task, attempt):
         return Change(task, (said,), ended)
     if seen.state is RunState.FAILED and (cause := failure_cause(seen.error)) is not FailureCause.OTHER:
         change = requeue(task, None, Move.NO_RESULT, why=str(cause), who=SCHEDULER, now=now)

@@ -262,10 +262,9 @@ class Simulation:
     def _end(self, attempt: Attempt, seen: RunSeen) -> None:
         assert attempt.run_id not in self.gateway.unclear
         task = self.tasks[number_of(attempt.task)]
-        mine = task.held and task.epoch == attempt.epoch
-        if mine and seen.state is RunState.OK and seen.answer:
+        if task.held and task.epoch == attempt.epoch and seen.state is RunState.OK and seen.answer:
             assert self.hand_in(task.id, seen.answer)
-        self._attempt(attempt, partial(running.run_ended, seen=seen, answered=not mine, now=self.now))
+        self._attempt(attempt, partial(running.run_ended, seen=seen, now=self.now))
 
     def _start(self, start: c.Start) -> None:
         """Everything that a start must not be."""

@@ -298,7 +298,7 @@ class OneTask(RuleBasedStateMachine):
                 self.ask(lambda: running.run_stopped(task, attempt, then, why="too long", now=now))
             case _:
                 look = RunSeen(attempt.run_id, state, error=error)
-                self.ask(lambda: running.run_ended(task, attempt, look, answered=False, now=now))
+                self.ask(lambda: running.run_ended(task, attempt, look, now=now))
         if attempt.epoch != task.epoch or not task.held:
             assert self.task == task
 

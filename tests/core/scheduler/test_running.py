@@ -106,10 +106,10 @@ def test_a_run_that_nobody_wanted_any_more_is_over_without_a_trace(task: Task) -
 
 
 def run_ended(
-    task: Task, attempt: Attempt, state: RunState, *, error: str = "", answered: bool = False
+    task: Task, attempt: Attempt, state: RunState, *, error: str = ""
 ) -> tuple[Task, Attempt | None, list[str]]:
     look = seen(attempt, state, error=error, turns=12, tokens=3400, throttled=2)
-    change = running.run_ended(task, attempt, look, answered=answered, now=NOW)
+    change = running.run_ended(task, attempt, look, now=NOW)
     assert events(change)[0] == ("run_ended", task.status, task.status)
     return change.task, change.attempt, told(change)
 
@@ -146,7 +146,7 @@ def test_an_error_of_the_runs_own_costs_one() -> None:
 
 def test_what_was_handed_in_stands() -> None:
     task, attempt = held(Status.REVIEW)
-    after, gone, _ = run_ended(task, attempt, RunState.OK, answered=True)
+    after, gone, _ = run_ended(task, attempt, RunState.OK)
     assert after == task
     assert gone is not None
     assert not gone.live
@@ -163,7 +163,7 @@ def test_a_run_ends_once() -> None:
     task, attempt = held(Status.WORKING)
     over = ended(attempt)
     for change in (
-        running.run_ended(task, over, seen(over, RunState.ABSENT), answered=False, now=NOW),
+        running.run_ended(task, over, seen(over, RunState.ABSENT), now=NOW),
         running.run_stopped(task, over, Then.RECOVER, why="late", now=NOW),
     ):
         assert (change.task, change.attempt, change.records) == (task, over, ())
@@ -172,7 +172,7 @@ def test_a_run_ends_once() -> None:
 def test_what_the_gateway_does_not_count_stays_as_it_was_counted() -> None:
     task, attempt = held(Status.WORKING)
     counted = replace(attempt, turns=5, tokens=7, throttled=1)
-    change = running.run_ended(task, counted, seen(counted, RunState.OK), answered=False, now=NOW)
+    change = running.run_ended(task, counted, seen(counted, RunState.OK), now=NOW)
     assert change.attempt is not None
     assert (change.attempt.turns, change.attempt.tokens, change.attempt.throttled) == (5, 7, 1)
 

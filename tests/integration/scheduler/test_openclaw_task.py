@@ -1,11 +1,10 @@
-"""A task that a real OpenClaw agent does, in a real gateway, through the sidecar, while the scheduler dies."""
+"""A real OpenClaw agent does a task, in a real gateway, through the sidecar, while the scheduler dies."""
 
 import shlex
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-import trio
 
 from tests.integration.openclaw.gateway import RealGateway, run_gateway
 from tests.integration.processes import Simulator, run_sidecar, run_simulator, until
@@ -22,7 +21,7 @@ SECONDS = 120.0
 async def test_a_task_ends_done_by_the_agents_answer_though_the_scheduler_was_killed_in_the_middle(
     tmp_path: Path,
 ) -> None:
-    """One run, one conversation with the model, one output: the killed scheduler's successor finds its run."""
+    """One run, one conversation with the model, one output: the successor finds the run of the killed one."""
     async with (
         run_simulator(tmp_path) as simulator,
         run_sidecar(upstream=simulator.url, state_dir=_made(tmp_path / "sidecar")) as sidecar,
@@ -76,9 +75,8 @@ async def _ticked_until_done(scheduler: Scheduler, task: str) -> None:
         await scheduler.do("/api/daemon/tick")
         return bool((await scheduler.task(task))["status"] == "done")
 
-    with trio.fail_after(SECONDS):
-        while not await done():
-            await trio.sleep(1)
+    look: Callable[[], bool | Awaitable[bool]] = done
+    await until(look, SECONDS)
 
 
 def _made(directory: Path) -> Path:

@@ -15,6 +15,7 @@ from scheduler.core.sighting import RunRef, RunSeen, RunState, Sighting
 from scheduler.core.states import Status
 from scheduler.core.task import Draft, Priority, Task
 from scheduler.execution import Executor
+from scheduler.reviewing import Reviewing
 from scheduler.runs import Order, StartResult, StartState
 from scheduler.sidecar import Sidecar
 from scheduler.starter import Starter
@@ -83,7 +84,7 @@ class Bench:
 
     def _run(self, task: Task) -> Run | None:
         attempt = self.store.attempt(task.id, self.store.task(task.id).epoch)
-        return attempt and attempt.run
+        return None if attempt is None else attempt.run
 
 
 @pytest.fixture
@@ -109,9 +110,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         runner=runner,
         starter=starter,
         tickets=tickets,
-        commands={},
-        environ={},
-        state_dir=tmp_path,
+        reviewing=Reviewing(board, commands={}, environ={}, state_dir=tmp_path),
         note=lambda *_: None,
     )
     ticker = Ticker(
@@ -218,9 +217,7 @@ async def test_what_is_stopped_is_aborted_first_and_stays_blocked(bench: Bench) 
     await bench.ticker.tick()
     await bench.until_started(task)
     now = clock.wall()
-    bench.store.change(
-        task.id, lambda it, attempt: halting.stop(it, attempt, who="ann", now=now), now=now
-    )
+    bench.store.change(task.id, lambda it, attempt: halting.stop(it, attempt, who="ann", now=now), now=now)
     await bench.ticker.tick()
     assert bench.runner.stopped == [f"agent:ops:task-{task.id.lower()}-1"]
     assert bench.status(task) is Status.BLOCKED
@@ -237,9 +234,7 @@ async def test_a_run_that_cannot_be_stopped_keeps_its_agent_from_a_second_one(be
     await bench.until_started(task)
     now = clock.wall()
     bench.runner.can_stop = False
-    bench.store.change(
-        task.id, lambda it, attempt: halting.stop(it, attempt, who="ann", now=now), now=now
-    )
+    bench.store.change(task.id, lambda it, attempt: halting.stop(it, attempt, who="ann", now=now), now=now)
     bench.store.change(task.id, lambda it, _: halting.answer(it, "go on", who="ann", now=now), now=now)
     await bench.ticker.tick()
     assert bench.status(task) is Status.PENDING

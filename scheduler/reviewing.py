@@ -1,0 +1,94 @@
+"""What becomes of a final output: it is checked, then accepted, judged by another agent, or left to a person.
+
+The rule: what an output says is read by `checks`, in processes of their own; the verdict is the core's.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from scheduler.blackboard.board import Board
+from scheduler.blackboard.store import Store
+from scheduler.checks import OutputFile, run_checks
+from scheduler.core import deciding, endings, expects
+from scheduler.core.commands import ApplyReview, AskReviewer, CheckOutput
+from scheduler.core.records import Output
+from scheduler.core.reviews import review_draft, review_verdict
+
+MAX_VERDICT_BYTES: Final = 64 * 1024
+
+
+class Reviewing:
+    """Stateless but for what it works with."""
+
+    def __init__(
+        self,
+        board: Board,
+        *,
+        commands: Mapping[str, tuple[str, ...]],
+        environ: Mapping[str, str],
+        state_dir: Path,
+    ) -> None:
+        self._board, self._commands, self._environ = board, commands, environ
+        self._schema_dir = state_dir / "schemas"
+
+    async def carry_out(self, command: CheckOutput | AskReviewer | ApplyReview, now: float) -> None:
+        """Raises Refused where the task has gone on, ChecksError where nothing can be said."""
+        match command:
+            case CheckOutput(task, epoch):
+                await self._check(task, epoch, now)
+            case AskReviewer():
+                await self._ask_reviewer(command, now)
+            case ApplyReview():
+                await self._apply_review(command, now)
+
+    async def _check(self, task_id: str, epoch: int, now: float) -> None:
+        task = await self._board.read(Store.task, task_id)
+        thread = await self._board.read(Store.thread, task_id)
+        mine = [output for output in thread.outputs if output.epoch == epoch]
+        files = [self._file(output) for output in mine]
+        wanted = [expects.parse(each) for each in task.expects]
+        if task.review == "accept_nonempty" and not any(output.size_bytes for output in mine):
+            findings: tuple[str, ...] = ("there is no output that is not empty",)
+        else:
+            found = await run_checks(
+                wanted,
+                files,
+                schema_dir=self._schema_dir,
+                commands=self._commands,
+                environ=self._environ,
+            )
+            findings = tuple(map(str, found))
+        verb = partial(deciding.judge, findings=findings, epoch=epoch, now=now)
+        await self._board.write(Store.change, task_id, verb, now=now)
+
+    def _file(self, output: Output) -> OutputFile:
+        return OutputFile(
+            output.name, self._board.store.output_file(output), output.size_bytes, final=output.final
+        )
+
+    async def _ask_reviewer(self, command: AskReviewer, now: float) -> None:
+        task = await self._board.read(Store.task, command.task)
+        thread = await self._board.read(Store.thread, command.task)
+        paths = [
+            str(self._board.store.output_file(each)) for each in thread.outputs if each.epoch == task.epoch
+        ]
+        draft = review_draft(task, command.reviewer, paths)
+        await self._board.write(Store.create, draft, who=endings.SCHEDULER, now=now)
+
+    async def _apply_review(self, command: ApplyReview, now: float) -> None:
+        thread = await self._board.read(Store.thread, command.review)
+        final = next((each for each in reversed(thread.outputs) if each.final), None)
+        text = "" if final is None else await self._head(final)
+        verdict, reason = review_verdict(text)
+        by = final.author if final else endings.SCHEDULER
+
+        verb = partial(deciding.decide, verdict=verdict, by=by, reason=reason, spends=True, now=now)
+        await self._board.write(Store.change, command.task, verb, now=now)
+
+    async def _head(self, output: Output) -> str:
+        async with await trio.open_file(self._board.store.output_file(output), "rb") as file:
+            return (await file.read(MAX_VERDICT_BYTES)).decode("utf-8", "replace")
