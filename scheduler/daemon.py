@@ -114,6 +114,8 @@ async def serve_until_stopped(
             supervised.cancel_scope.cancel()
         await parts.last_words()
         process.cancel_scope.cancel()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # it ends already, and with 0
     await parts.aclose()
     _log.info("scheduler_stopped")
 

@@ -18,24 +18,27 @@ def block(
     now: float,
     by: BlockedBy = BlockedBy.HAND,
 ) -> Change:
-    """It waits for a person, or for a dependency."""
+    """It waits for a person, or for a dependency. Where its own agent did not say so, the run is to end."""
     needs_reason(reason)
     blocked = moved(task, Move.BLOCK, now, **{**FRESH, "blocked_by": by, "blocked_reason": reason})
     happened = event(task, blocked, who, "block", now, reason=reason)
-    return Change(blocked, (happened,), over(attempt, "blocked", now))
+    change = Change(blocked, (happened,), over(attempt, "blocked", now))
+    return change if who == task.claimant else _ending(change, reason)
 
 
 def fail(task: Task, attempt: Attempt | None, *, reason: str, who: str, now: float) -> Change:
-    """It will not be done, unless somebody retries it."""
+    """It will not be done, unless somebody retries it. Its run is to end, as with `block`."""
     needs_reason(reason)
     failed = moved(task, Move.FAIL, now, **{**FRESH, "blocked_reason": reason})
     happened = event(task, failed, who, "fail", now, reason=reason)
-    return Change(failed, (happened,), over(attempt, "failed", now))
+    change = Change(failed, (happened,), over(attempt, "failed", now))
+    return change if who == task.claimant else _ending(change, reason)
 
 
 def stop(task: Task, attempt: Attempt | None, *, who: str, now: float) -> Change:
     """The run is to end, and the task waits for a person."""
-    return _ending(block(task, attempt, reason=f"stopped by {who}", who=who, now=now), f"stopped by {who}")
+    change = block(task, attempt, reason=f"stopped by {who}", who=who, now=now)
+    return _ending(change, f"stopped by {who}")  # even if its agent is called so
 
 
 def cancel(task: Task, attempt: Attempt | None, *, reason: str, who: str, now: float) -> Change:

@@ -103,7 +103,7 @@ class Sessions:
         await self._gateway.call("sessions.abort", {"key": key})
 
     async def put_away(self, key: str) -> None:
-        """Also where it is away already. Ends its run, if one is under way or in line to be taken up again."""
+        """Also where it is away already. Ends its run, be it under way or in line to be taken up again."""
         await self._gateway.ask("sessions", "archive", key)
 
     async def _list(self, params: Mapping[str, object]) -> Listing:
