@@ -60,7 +60,7 @@ class Board:
     async def write(
         self, verb: Callable[Concatenate[Store, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """`verb(store, ...)`, nearly in the order in which they are asked for."""
+        """`verb(store, ...)`, in the order in which they are asked for."""
         try:
             # Trio waits for a thread that it may not abandon, and then returns what it returned, cancelled or
             # not; the next checkpoint tells of the cancellation.

@@ -1,11 +1,11 @@
 """The board at one moment, as a tick has to know it: few statements, whatever the board holds."""
 
 from collections import defaultdict
-from collections.abc import Mapping
-from operator import attrgetter, itemgetter
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, func, select, union
+from sqlalchemy import Connection, Integer, Select, and_, func, select, type_coerce, union
 
 from scheduler.blackboard import reading
 from scheduler.blackboard.claimable import in_states
@@ -20,24 +20,28 @@ UNARCHIVED: Final = 20
 """Sessions that one tick archives, at most."""
 
 _MAY_RUN: Final = HELD | {Status.REVIEW}
-_WAITING: Final = select(
+# Ten thousand rows in every tick: plain columns that nothing converts on their way. A pending task always has
+# its `pending_since`; in front of the other ones' stands what every task has.
+_WAITING: Final = (
     tasks.c.number,
-    tasks.c.status,
     tasks.c.priority,
     tasks.c.assignee,
-    func.coalesce(tasks.c.pending_since, tasks.c.created_at),
     tasks.c.not_before,
     tasks.c.dependency_count,
-    tasks.c.dependencies_met,
-    tasks.c.dependency_notified,
+    type_coerce(tasks.c.dependencies_met, Integer),
+    type_coerce(tasks.c.dependency_notified, Integer),
     tasks.c.waiting_because,
     tasks.c.expected_start_at,
-).where(tasks.c.archived_at.is_(None))
-_PENDING: Final = _WAITING.where(tasks.c.status == Status.PENDING.value).order_by(
-    tasks.c.priority, tasks.c.pending_since, tasks.c.number
 )
-_BLOCKED: Final = _WAITING.where(
-    tasks.c.status == Status.BLOCKED.value, tasks.c.blocked_by == BlockedBy.DEPENDENCY.value
+_PENDING: Final = (
+    select(tasks.c.pending_since, *_WAITING)
+    .where(tasks.c.archived_at.is_(None), tasks.c.status == Status.PENDING.value)
+    .order_by(tasks.c.priority, tasks.c.pending_since, tasks.c.number)
+)
+_BLOCKED: Final = select(func.coalesce(tasks.c.pending_since, tasks.c.created_at), *_WAITING).where(
+    tasks.c.archived_at.is_(None),
+    tasks.c.status == Status.BLOCKED.value,
+    tasks.c.blocked_by == BlockedBy.DEPENDENCY.value,
 )
 _HELD: Final = select(*reading.TASK_COLUMNS).where(in_states(_MAY_RUN)).order_by(tasks.c.number)
 
@@ -106,18 +110,18 @@ def _tasks(connection: Connection, statement: Select[Any]) -> tuple[Task, ...]:
 
 
 def _waiting(connection: Connection) -> tuple[Waiting, ...]:
-    rows = connection.execute(_PENDING)
-    pending = [
-        Waiting(number, Status.PENDING, priority, agent, since, not_before, count > 0, met, told, why, start)
-        for number, _, priority, agent, since, not_before, count, met, told, why, start in rows
+    pending = _rows(Status.PENDING, connection.execute(_PENDING))
+    blocked = _rows(Status.BLOCKED, connection.execute(_BLOCKED))
+    if blocked:
+        pending = sorted([*pending, *blocked], key=attrgetter("priority", "pending_since", "number"))
+    return tuple(pending)
+
+
+def _rows(status: Status, rows: Iterable[Any]) -> list[Waiting]:
+    return [
+        Waiting(number, status, priority, agent, since, not_before, count > 0, met > 0, told > 0, why, start)
+        for since, number, priority, agent, not_before, count, met, told, why, start in rows
     ]
-    blocked = [
-        Waiting(row[0], STATUS[row[1]], *row[2:6], row[6] > 0, *row[7:])
-        for row in connection.execute(_BLOCKED)
-    ]
-    if not blocked:
-        return tuple(pending)
-    return tuple(sorted([*pending, *blocked], key=itemgetter(2, 4, 0)))
 
 
 def _unmet(connection: Connection) -> Mapping[int, tuple[Dependency, ...]]:

@@ -28,6 +28,7 @@ from sqlalchemy import Connection, Engine, QueuePool, create_engine
 from scheduler.blackboard.errors import BoardBroken, BoardBusy, BoardUnavailable
 from scheduler.blackboard.faults import translated
 from scheduler.blackboard.files import create_private, sync, sync_directory
+from scheduler.blackboard.turns import Turns
 from shared import clock
 
 READERS: Final = 4
@@ -51,6 +52,7 @@ class Sqlite:
     def __init__(self, path: Path, busy_seconds: float) -> None:
         self.path = path
         self._busy_seconds = busy_seconds
+        self._turns = Turns()
         self._writer = self._engine(self._connect_writer, size=1, overflow=0)
         self._readers = self._engine(self._connect_reader, size=READERS, overflow=MOST_READERS - READERS)
 
@@ -72,8 +74,8 @@ class Sqlite:
 
     @property
     def most_writers(self) -> int:
-        # One that writes, and one that waits in its thread: it goes on at once, and not when Trio has heard
-        # of the end of the first and has found a thread for the next.
+        # One that writes, and one that waits for its turn in a thread: it goes on at once, and not when Trio
+        # has heard of the end of the first and has found a thread for the next.
         return 2
 
     @contextmanager
@@ -84,9 +86,14 @@ class Sqlite:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        with translated(self.shown), self._writer.begin() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            yield connection
+        if not self._turns.take(self._busy_seconds):
+            raise BoardBusy(f"{self.shown} is busy: others in this process write")
+        try:
+            with translated(self.shown), self._writer.begin() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield connection
+        finally:
+            self._turns.give()
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:

@@ -118,8 +118,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         # A terminal that knows no UTF-8 shows escapes in place of what it lacks.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper
-    # A command lives for a third of a second, and a tenth of that would go into looking for garbage among the
-    # many small things that imports make. `watch`, which stays, looks again.
+    # A command lives for a third of a second, and a third more would go into looking for garbage among the
+    # many small things that imports make: meanwhile, and (unless frozen) once more when the interpreter ends.
+    # `watch`, which stays, looks again.
     gc.disable()
     try:
         code = run(sys.argv[1:])
@@ -128,6 +129,7 @@ def main() -> None:
         # Whoever read has seen enough. What is left in the buffer has no reader, and must not be told.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    gc.freeze()
     sys.exit(code)
 
 
