@@ -119,6 +119,7 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         spacing_seconds=settings.spawn_spacing_seconds,
         on_start=on_start,
     )
+    reviewing = Reviewing(board, commands=roster.commands, environ=environ, state_dir=settings.state_dir)
     executor = Executor(
         board=board,
         runner=runner,
@@ -157,6 +158,7 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         "board": partial(watch, board),
         "audit": audit.run,
         "feed": feed.run,
+        "checks": reviewing.run,
         "outbox": notifier.run,
         "starter": starter.run,
         "ticker": ticker.run,

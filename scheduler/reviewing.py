@@ -1,6 +1,7 @@
 """What becomes of a final output: it is checked, then accepted, judged by another agent, or left to a person.
 
-The rule: what an output says is read by `checks`, in processes of their own; the verdict is the core's.
+The rule: what an output says is read by `checks`, in processes of their own, and no tick waits for those:
+they run beside it, a few at a time. The verdict is the core's.
 """
 
 from collections.abc import Mapping
@@ -8,21 +9,32 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import structlog
 import trio
 
 from scheduler.blackboard.board import Board
 from scheduler.blackboard.store import Store
-from scheduler.checks import OutputFile, run_checks
+from scheduler.checks import ChecksError, OutputFile, run_checks
 from scheduler.core import deciding, endings, expects
 from scheduler.core.commands import ApplyReview, AskReviewer, CheckOutput
+from scheduler.core.errors import Refused
+from scheduler.core.expects import Kind
 from scheduler.core.records import Output
 from scheduler.core.reviews import review_draft, review_verdict
+from shared import clock
 
 MAX_VERDICT_BYTES: Final = 64 * 1024
 
 
+_AT_ONCE: Final = frozenset({Kind.FILE, Kind.NONEMPTY})
+"""What a look at the board's own records tells."""
+SIDE_BY_SIDE: Final = 2
+
+_log = structlog.get_logger()
+
+
 class Reviewing:
-    """Stateless but for what it works with."""
+    """Owner of the checks under way."""
 
     def __init__(
         self,
@@ -34,16 +46,50 @@ class Reviewing:
     ) -> None:
         self._board, self._commands, self._environ = board, commands, environ
         self._schema_dir = state_dir / "schemas"
+        self._places = trio.CapacityLimiter(SIDE_BY_SIDE)
+        self._line: list[CheckOutput] = []  # to be begun
+        self._under_way: set[CheckOutput] = set()  # those in the line included
+        self._more = trio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled: where the checks run that take a while."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                await self._more.wait()
+                self._more = trio.Event()
+                while self._line:
+                    nursery.start_soon(self._check_beside, self._line.pop(0))
 
     async def carry_out(self, command: CheckOutput | AskReviewer | ApplyReview, now: float) -> None:
         """Raises Refused where the task has gone on, ChecksError where nothing can be said."""
         match command:
-            case CheckOutput(task, epoch):
-                await self._check(task, epoch, now)
+            case CheckOutput():
+                await self._check_or_begin_to(command, now)
             case AskReviewer():
                 await self._ask_reviewer(command, now)
             case ApplyReview():
                 await self._apply_review(command, now)
+
+    async def _check_or_begin_to(self, command: CheckOutput, now: float) -> None:
+        task = await self._board.read(Store.task, command.task)
+        if all(expects.parse(each).kind in _AT_ONCE for each in task.expects):
+            await self._check(command.task, command.epoch, now)
+        elif command not in self._under_way:
+            self._under_way.add(command)
+            self._line.append(command)
+            self._more.set()
+
+    async def _check_beside(self, command: CheckOutput) -> None:
+        """Its verdict changes the board, and that wakes the ticker."""
+        try:
+            async with self._places:
+                await self._check(command.task, command.epoch, clock.wall())
+        except Refused as refusal:
+            _log.debug("command_outdated", command="CheckOutput", reason=refusal.message)
+        except ChecksError as error:
+            _log.warning("output_not_checked", task=command.task, error=str(error))
+        finally:
+            self._under_way.discard(command)  # what was not judged, the next tick asks for again
 
     async def _check(self, task_id: str, epoch: int, now: float) -> None:
         task = await self._board.read(Store.task, task_id)

@@ -184,7 +184,7 @@ class Ticker:
         board = await self._board.read(Store.snapshot)
         if await self._excuse_a_step(board, done, now):
             board = await self._board.read(Store.snapshot)
-        await self._look(board, now, fresh=fresh)
+        looked = await self._look(board, now, fresh=fresh)
         tried: set[Command] = set()
         alarms: tuple[str, ...] = ()
         for _ in range(ROUNDS):
@@ -194,6 +194,10 @@ class Ticker:
             commands = [each for each in planned.commands if each not in tried]
             if not commands:
                 break
+            if not looked and any(isinstance(each, Start) for each in commands):
+                # Nobody is started by an old look: a person may have begun to talk since.
+                looked = await self._look(board, now, fresh=True)
+                continue
             tried.update(commands)
             await self._executor.carry_out(commands, done, now)
             if all(isinstance(each, Explain) for each in commands):
@@ -220,17 +224,19 @@ class Ticker:
             await self._executor.carry_out(held, done, now)
         return stepped > 0
 
-    async def _look(self, board: BoardSnapshot, now: float, *, fresh: bool) -> None:
+    async def _look(self, board: BoardSnapshot, now: float, *, fresh: bool) -> bool:
+        """Whether the gateway was looked at now, and not a few seconds ago."""
         view = await self._sidecar.look()
         self.capacity = view.capacity
         self.activities = view.activities
         live = [attempt for attempt in board.attempts if attempt.live]
         self.appetite.observe(clock.monotonic(), view.activities, {attempt.agent for attempt in live})
         if not fresh and 0 <= now - self.sighting.at < LOOK_AGAIN_SECONDS:
-            return
+            return False
         refs = [RunRef(each.run_id, each.session_key, each.agent) for each in live]
         if refs or board.waiting or board.unarchived:  # else there is nothing to ask the gateway for
             self.sighting = _with_throttling(await self._runner.look(refs), refs, view.activities)
+        return True
 
     def _world(self, board: BoardSnapshot) -> World:
         agents = {waiting.assignee for waiting in board.waiting} | {each.agent for each in board.attempts}

@@ -138,8 +138,9 @@ async def _command(
     path = final.path.absolute()
     try:
         ended = await run_command(
-            [*argv, str(path)],
-            environ={name: environ[name] for name in _COMMAND_ENVIRONMENT if name in environ},
+            argv,
+            environ={name: environ[name] for name in _COMMAND_ENVIRONMENT if name in environ}
+            | {"OUTPUT": str(path)},
             timeout_seconds=seconds,
             cwd=path.parent,
         )

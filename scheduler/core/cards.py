@@ -106,7 +106,7 @@ def _check_under_way(task: Task, revised: Task) -> None:
 
 def _with_approval(task: Task, high_risk: Collection[str]) -> Task:
     """A task that names a high-risk tool waits, blocked, until somebody allows it."""
-    if not set(task.risk_tools) & set(high_risk):
+    if not {tool.strip().lower() for tool in task.risk_tools} & {tool.lower() for tool in high_risk}:
         free = replace(task, approval=Approval.NOT_NEEDED)
         if task.blocked_by is not BlockedBy.APPROVAL:
             return free

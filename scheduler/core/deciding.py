@@ -40,7 +40,7 @@ def decide(
 def _approve(task: Task, by: str, now: float) -> Change:
     if task.approval is not Approval.REQUIRED or task.status is not Status.BLOCKED:
         raise Refused(Code.ILLEGAL_TRANSITION, f"{task.id} does not wait for an approval")
-    if by == task.assignee:
+    if by.strip().lower() == task.assignee:
         raise Refused(Code.APPROVAL_REQUIRED, f"{by} is its assignee: somebody else has to approve")
     granted = replace(task, approval=Approval.GRANTED, updated_at=now)
     if task.blocked_by is BlockedBy.APPROVAL:

@@ -4,7 +4,7 @@ The rule: whoever is only waiting is not stuck, and what may still run is stoppe
 Two clocks run beside each other: a sign of life keeps a lease, only progress keeps a task from being suspect.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from scheduler.core.claims import expired
 from scheduler.core.commands import (
@@ -30,6 +30,7 @@ from scheduler.core.rules import (
     AgentRules,
 )
 from scheduler.core.sighting import ENDED, RunSeen, RunState
+from scheduler.core.snapshot import BoardSnapshot
 from scheduler.core.task import Task
 from scheduler.core.world import World
 
@@ -42,7 +43,7 @@ def liveness(world: World, now: float) -> tuple[list[Command], tuple[str, ...]]:
     slow = world.capacity.known and world.capacity.retreat_state == _RETREAT
     tasks = {(task.id, task.epoch): task for task in board.held}
     commands: list[Command] = []
-    deadly: list[Command] = []
+    deadly: list[StopRun | Expire] = []
     for attempt in board.attempts:
         if not attempt.live:
             continue
@@ -60,16 +61,30 @@ def liveness(world: World, now: float) -> tuple[list[Command], tuple[str, ...]]:
         commands += _turns(task, attempt, seen, mine)
         waiting = task.waiting_for is not None or attempt.agent in world.waiting_agents
         for each in _stalled(task, attempt, mine, rules.run_timeout, waiting=waiting, now=now):
-            (deadly if isinstance(each, StopRun) else commands).append(each)
+            if isinstance(each, StopRun):
+                deadly.append(each)
+            else:
+                commands.append(each)
     deadly += [Expire(task.id, task.epoch) for task in board.held if expired(task, now)]
     commands += _by_hand(world, now)
     held = sum(1 for task in board.held if task.held)
-    if len(deadly) >= MASS and 2 * len(deadly) > held:
+    dying = _dying(board, commands, deadly)
+    if deadly and dying >= MASS and 2 * dying > held:
         return commands, (
-            f"{len(deadly)} of {held} claims look dead at once: nothing is stopped, look at the clock, "
+            f"{dying} of {held} claims look dead at once: nothing is stopped, look at the clock, "
             "the gateway and the sidecar first",
         )
     return [*commands, *deadly], ()
+
+
+def _dying(board: BoardSnapshot, commands: Sequence[Command], deadly: Sequence[StopRun | Expire]) -> int:
+    """How many claims look dead. They were begun one after the other, and one after the other they pass the
+    limit: so those count, too, that stand still for long enough to be suspect.
+    """
+    suspects = {task.id for task in board.held if task.held and task.suspect_at is not None}
+    suspects |= {each.task for each in commands if isinstance(each, Suspect)}
+    dead = {each.attempt.task if isinstance(each, StopRun) else each.task for each in deadly}
+    return len(suspects | dead)
 
 
 def _ended(

@@ -78,8 +78,8 @@ def has_begun(row: Row) -> bool:
 def busy_agents(rows: Iterable[Row], listed_at: float) -> dict[str, float]:
     """Agent -> newest activity in a session in which a person may be talking with it.
 
-    Background sessions (``isBackground``: cron, heartbeat, hook, subagent, …) are nobody's conversation, and
-    our own runs have subagents, too.
+    `updatedAt` stands in where a row tells of no interaction. Background sessions (``isBackground``: cron,
+    heartbeat, hook, subagent, …) are nobody's conversation, and our own runs have subagents, too.
     """
     busy: dict[str, float] = {}
     for row in rows:
@@ -88,7 +88,9 @@ def busy_agents(rows: Iterable[Row], listed_at: float) -> dict[str, float]:
             continue
         if row.get("isBackground") is True or row.get("archived") is True:
             continue
-        stamps = (_seconds(row.get(name)) for name in ("lastInteractionAt", "lastActivityAt"))
+        stamps = [_seconds(row.get(name)) for name in ("lastInteractionAt", "lastActivityAt")]
+        if stamps == [None, None]:
+            stamps = [_seconds(row.get("updatedAt"))]
         newest = listed_at if row.get("hasActiveRun") is True else max(filter(None, stamps), default=0.0)
         if newest > busy.get(agent, 0.0):
             busy[agent] = newest
@@ -142,6 +144,19 @@ def told(messages: Iterable[Row]) -> Told:
     return Told(answer, error.removeprefix("⚠️").strip(), turns)
 
 
+def outcome(answer: Row) -> tuple[str, str]:
+    """The answer and the error in what ``agent.wait`` says of a run; both '' if it does not know it."""
+    status = answer.get("status")
+    reply = answer.get("terminalReply")
+    if status == "ok":
+        return (str(reply.get("text") or "") if isinstance(reply, dict) else ""), ""
+    if status != "error":
+        return "", ""
+    said = (answer.get(name) for name in ("error", "errorMessage", "summary"))
+    words = (each.get("message") if isinstance(each, dict) else each for each in said)
+    return "", next((each for each in words if isinstance(each, str) and each), "")
+
+
 def _text(content: object) -> str:
     if isinstance(content, str):
         return content
@@ -175,7 +190,8 @@ _BY_STATUS: Final = {
     "503": FailureCause.MODEL_UNAVAILABLE,
     "504": FailureCause.MODEL_UNAVAILABLE,
 }
-_STATUS: Final = re.compile(r"\bHTTP (\d{3})\b")
+# `HTTP 404`, `404 status code (no body)`, `(429 Too Many Requests)`, `503 ResourceExhausted: …`
+_STATUS: Final = re.compile(r"(?:\bHTTP |(?:^|[\s(])(?=\d{3} (?:status code|[A-Z])))([45]\d\d)\b")
 
 # OpenClaw's wording, where it names no status. The first that fits.
 _BY_WORDS: Final = (
@@ -187,7 +203,8 @@ _BY_WORDS: Final = (
     (
         FailureCause.MODEL_UNAVAILABLE,
         re.compile(
-            r"model (?:was )?not found|unknown model|model .*unavailable|overloaded|end of life"
+            r"model (?:was )?not found|unknown model|model .*(?:unavailable|not available)|overloaded"
+            r"|end of life|not found for account|degraded function|resourceexhausted|worker .*limit reached"
             r"|network connection error|connection (?:error|refused)|provider internal error"
         ),
     ),

@@ -111,7 +111,11 @@ class OpenClawRunner:
                 return True
             if _state(found) in _MAY_RUN:
                 return False
-            messages = await self._sessions.all_messages(session_key)
+            try:
+                messages = await self._sessions.all_messages(session_key)
+            except GatewayError as error:  # it would be refused again: better a session put away than none
+                _log.warning("transcript_refused", session=session_key, error=str(error))
+                messages = []
             await trio.to_thread.run_sync(transcript.keep, directory, messages)
             await self._sessions.put_away(session_key)
         except (OpenClawError, OSError) as error:
@@ -134,17 +138,28 @@ class OpenClawRunner:
         state = _state(found)
         if found.row is None or state not in ENDED:
             return RunSeen(run.run_id, state)
-        told = words.told(await self._sessions.newest_messages(run.session_key, WHOLE_TEXT))
+        told = await self._told(run.session_key)
+        answer, error = told.answer, told.error
         well = state is RunState.OK
+        if not (answer if well else error):
+            answer, error = await self._sessions.outcome(run)
         return RunSeen(
             run.run_id,
             state,
-            answer=told.answer if well else "",
-            error="" if well else told.error,
+            answer=answer if well else "",
+            error="" if well else error,
             turns=told.turns,
             tokens=words.tokens_of(found.row),
             session_id=str(found.row.get("sessionId") or ""),
         )
+
+    async def _told(self, key: str) -> words.Told:
+        """What the transcript says; nothing where the gateway will not show it."""
+        try:
+            return words.told(await self._sessions.newest_messages(key, WHOLE_TEXT))
+        except GatewayError as error:
+            _log.warning("transcript_refused", session=key, error=str(error))
+            return words.told(())
 
     async def _with_turns(self, runs: Sequence[RunRef], seen: dict[str, RunSeen]) -> dict[str, RunSeen]:
         """The turns of runs under way; per look, those of one run are counted anew."""

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from scheduler.core import runs as words
-from scheduler.gateway import Answer, AnswerLostError, Gateway
+from scheduler.core.sighting import RunRef
+from scheduler.gateway import Answer, AnswerLostError, Gateway, GatewayError
 from shared import clock
 
 PAGE_SESSIONS: Final = 200
@@ -26,6 +27,7 @@ MOST_PAGES: Final = 50
 WHOLE_TEXT: Final = 500_000
 """Characters of one message, the gateway's own limit; unless asked for more, it cuts at 8,000."""
 NO_TEXT: Final = 1
+_OVER: Final = "This run is over."
 MODELS_SECONDS: Final = 600.0
 """For so long the models of agents and providers are believed to stay as they are."""
 
@@ -82,6 +84,21 @@ class Sessions:
             messages = older + messages
         return messages
 
+    async def outcome(self, run: RunRef) -> tuple[str, str]:
+        """The answer and the error of a run that has ended; both '' where the gateway has forgotten it.
+
+        The run is asked for once more only while the gateway knows it: then it knows its key, too.
+        """
+        try:
+            waited = await self._gateway.call("agent.wait", {"runId": run.run_id, "timeoutMs": 1})
+            answer, error = words.outcome(waited)
+            if waited.get("status") == "error" and not error:
+                again = {"agentId": run.agent, "sessionKey": run.session_key, "idempotencyKey": run.run_id}
+                await self._gateway.call("agent", {"message": _OVER, "deliver": False, **again})
+        except GatewayError as refused:
+            return "", str(refused)
+        return answer, error
+
     async def model_for(self, priority: str, agent: str) -> str | None:
         """What `choose_model` is to be given, if the priority has a model of its own that can be used."""
         if priority not in words.PROVIDERS:
@@ -113,7 +130,9 @@ class Sessions:
         if not isinstance(rows, list) or not all(isinstance(row, dict) and "key" in row for row in rows):
             raise AnswerLostError("a list of sessions without sessions")
         by_key: dict[str, dict[str, Any]] = {row["key"]: row for row in rows}
-        return Listing(by_key, words.listed_at(answer), answer.get("hasMore") is False)
+        # One that does not say whether there is more is whole if the page was not filled.
+        whole = answer.get("hasMore") is False or ("hasMore" not in answer and len(rows) < PAGE_SESSIONS)
+        return Listing(by_key, words.listed_at(answer) or clock.wall(), whole)
 
     async def _messages(self, key: str, max_chars: int, offset: int) -> tuple[list[Answer], int | None]:
         """One page, oldest first; where the page before it is, if there is one."""

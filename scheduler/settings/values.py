@@ -15,7 +15,10 @@ def _command(value: object) -> object:
     """A line is split as a shell would, though no shell ever sees it; in YAML it may be a list."""
     if not isinstance(value, str):
         return value
-    words = shlex.split(value)  # raises ValueError itself: no closing quotation
+    try:
+        words = shlex.split(value)
+    except ValueError:
+        raise ValueError("a command with its quotation marks in pairs") from None
     if words and words[0].startswith("~/"):
         words[0] = str(Path(words[0]).expanduser())
     return tuple(words)

@@ -19,6 +19,7 @@ from scheduler.core.runs import (
     listed_at,
     model_for,
     offered_models,
+    outcome,
     shortened,
     standing,
     tokens_of,
@@ -151,10 +152,49 @@ def test_nobody_is_busy_with_our_runs_or_in_the_background_or_in_what_is_archive
         row(**spoke),
         row(key="agent:ops:subagent:9", isBackground=True, **spoke),
         row(key="agent:ops:main", archived=True, **spoke),
-        row(key="agent:ops:main"),
+        row(key="agent:ops:main", updatedAt=None),
         row(key="agent:ops:main", agentId=None, **spoke),
     ]
     assert busy_agents(rows, NOW) == {}
+
+
+def test_where_a_row_tells_of_no_interaction_its_last_change_stands_in() -> None:
+    rows = [row(key="agent:ops:main", updatedAt=(NOW - 60) * 1000)]
+    assert busy_agents(rows, NOW) == {"ops": NOW - 60}
+
+
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [
+        ({"status": "ok", "terminalReply": {"text": "Here."}}, ("Here.", "")),
+        ({"status": "ok"}, ("", "")),
+        ({"status": "timeout"}, ("", "")),
+        ({"status": "error", "stopReason": "rpc"}, ("", "")),
+        ({"status": "error", "error": "HTTP 429"}, ("", "HTTP 429")),
+        ({"status": "error", "error": {"type": "cli_error", "message": "HTTP 401"}}, ("", "HTTP 401")),
+        ({"status": "error", "error": None, "summary": "it broke"}, ("", "it broke")),
+    ],
+)
+def test_what_the_gateway_still_remembers_of_an_ended_run(
+    said: dict[str, object], known: tuple[str, str]
+) -> None:
+    assert outcome(said) == known
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        ("404 status code (no body)", FailureCause.MODEL_UNAVAILABLE),
+        ("503 ResourceExhausted: Worker local total request limit reached", FailureCause.MODEL_UNAVAILABLE),
+        ("Function 'abc': Not found for account", FailureCause.MODEL_UNAVAILABLE),
+        ("DEGRADED function cannot be invoked", FailureCause.MODEL_UNAVAILABLE),
+        ("402 Payment Required", FailureCause.REJECTED_KEY),
+        ("⚠️ Please try again later. (429 Too Many Requests)", FailureCause.RATE_LIMIT),
+        ("the tool said 404 twice", FailureCause.OTHER),
+    ],
+)
+def test_the_words_of_nvidias_own_refusals_are_the_worlds_fault(error: str, cause: FailureCause) -> None:
+    assert failure_cause(error) is cause
 
 
 def test_tokens_are_those_of_all_calls_and_none_where_nothing_is_said() -> None:

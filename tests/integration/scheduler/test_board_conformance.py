@@ -667,6 +667,18 @@ def test_a_snapshot_has_what_is_held_with_attempts_outputs_and_reviews(board: An
     assert snapshot.unarchived == ()
 
 
+def test_a_snapshot_has_no_outputs_of_an_epoch_that_is_over(board: AnyStore) -> None:
+    made = make(board)
+    first = take(board, made)
+    draft = board.receive(b"a draft")
+    board.hand_in(made.id, draft, name="draft.md", final=False, now=11.0, token=first.token)
+    release = partial(holding.release, reason="", who="coder", now=12.0)
+    board.change(made.id, release, token=first.token, now=12.0)
+    output = hand_in(board, take(board, made, now=13.0), now=14.0)
+    assert board.snapshot().outputs == {1: (output,)}
+    assert len(board.thread(made.id).outputs) == 2
+
+
 def test_sessions_that_still_stand_are_named_until_they_are_archived(board: AnyStore) -> None:
     for number in range(22):
         made = make(board)

@@ -66,7 +66,7 @@ def desk(tmp_path: Path) -> Desk:
 async def test_an_output_that_is_as_expected_has_no_findings(desk: Desk) -> None:
     desk.hand_in('{"title": "Über", "pages": 3}', "report.json")
     desk.schema("report.json", {"type": "object", "required": ["title"]})
-    desk.script("look", "import sys; sys.exit(not open(sys.argv[1]).read())")
+    desk.script("look", "import os, sys; sys.exit(not open(os.environ['OUTPUT']).read())")
     assert (
         await desk.says(
             "file:report.json",
@@ -283,13 +283,13 @@ async def test_nothing_in_the_directory_of_an_output_is_imported(
 async def test_a_command_gets_the_output_and_hardly_anything_else(desk: Desk) -> None:
     path = desk.hand_in("text")
     desk.script(
-        "tell", "import json, os, sys; sys.exit(json.dumps([sys.argv[1:], os.getcwd(), sorted(os.environ)]))"
+        "tell", "import json, os, sys; sys.exit(json.dumps([os.environ['OUTPUT'], os.getcwd(), sorted(os.environ)]))"
     )
     (finding,) = await desk.findings("command:tell")
-    argv, directory, names = json.loads(finding.message.removeprefix("exit code 1: "))
-    assert argv == [str(path)]
+    output, directory, names = json.loads(finding.message.removeprefix("exit code 1: "))
+    assert output == str(path)
     assert directory == str(desk.directory.resolve())
-    assert set(names) <= {"PATH", "HOME", "LANG", "LC_CTYPE"}, "the last is Python's own"
+    assert set(names) <= {"PATH", "HOME", "LANG", "OUTPUT", "LC_CTYPE"}, "the last is Python's own"
 
 
 @pytest.mark.parametrize(
