@@ -20,6 +20,7 @@ from scheduler.core.sighting import RunRef, RunSeen, RunState, Sighting
 from scheduler.core.task import Draft
 from scheduler.events import EventFeed
 from scheduler.execution import Executor
+from scheduler.reviewing import Reviewing
 from scheduler.runs import Order, StartResult, StartState
 from scheduler.sidecar import Sidecar
 from scheduler.starter import Starter
@@ -126,9 +127,7 @@ async def bench(store: Store, *, most_runs: int) -> AsyncIterator[Bench]:
         runner=runner,
         starter=starter,
         tickets=tickets,
-        commands={},
-        environ={},
-        state_dir=store.artifacts.parent,
+        reviewing=Reviewing(board, commands={}, environ={}, state_dir=store.artifacts.parent),
         note=lambda *_: None,
     )
     rules = Rules(max_concurrent=most_runs)

@@ -17,6 +17,7 @@ from scheduler.core import runs as words
 from scheduler.core.sighting import ENDED, RunRef, RunSeen, RunState, Sighting
 from scheduler.gateway import (
     MAX_PARAMS_BYTES,
+    AnswerLostError,
     Gateway,
     GatewayDownError,
     GatewayError,
@@ -138,11 +139,13 @@ class OpenClawRunner:
         state = _state(found)
         if found.row is None or state not in ENDED:
             return RunSeen(run.run_id, state)
-        told = await self._told(run.session_key)
+        told, lost = await self._told(run.session_key)
         answer, error = told.answer, told.error
         well = state is RunState.OK
         if not (answer if well else error):
             answer, error = await self._sessions.outcome(run)
+        if lost is not None and not answer and not error:
+            raise lost  # what it said may come to light the next time
         return RunSeen(
             run.run_id,
             state,
@@ -153,13 +156,15 @@ class OpenClawRunner:
             session_id=str(found.row.get("sessionId") or ""),
         )
 
-    async def _told(self, key: str) -> words.Told:
-        """What the transcript says; nothing where the gateway will not show it."""
+    async def _told(self, key: str) -> tuple[words.Told, AnswerLostError | None]:
+        """What the transcript says; nothing where the gateway will not show it, or it was lost on the way."""
         try:
-            return words.told(await self._sessions.newest_messages(key, WHOLE_TEXT))
+            return words.told(await self._sessions.newest_messages(key, WHOLE_TEXT)), None
         except GatewayError as error:
             _log.warning("transcript_refused", session=key, error=str(error))
-            return words.told(())
+            return words.told(()), None
+        except AnswerLostError as error:
+            return words.told(()), error
 
     async def _with_turns(self, runs: Sequence[RunRef], seen: dict[str, RunSeen]) -> dict[str, RunSeen]:
         """The turns of runs under way; per look, those of one run are counted anew."""

@@ -155,6 +155,7 @@ async def test_an_ended_run_whose_transcript_cannot_be_read_is_not_called_ended_
     runner = a_runner(stand_in)
     await runner.start(ORDER)
     answers_otherwise(monkeypatch, "chat.history", {})
+    answers_otherwise(monkeypatch, "agent.wait", {"runId": ORDER.run_id, "status": "timeout"})
     assert (await look(runner)).state is RunState.UNKNOWN
 
 
