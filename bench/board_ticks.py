@@ -139,6 +139,7 @@ async def bench(store: Store, *, most_runs: int) -> AsyncIterator[Bench]:
         executor=executor,
         rules=lambda: rules,
         interval_seconds=60,
+        last_tick=store.artifacts.parent / "last-tick",
         on_report=lambda _report: None,
     )
     async with trio.open_nursery() as nursery:

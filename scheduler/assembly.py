@@ -88,6 +88,7 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
     audit = _audit(settings, board, token)
     url = _url(port)
     tickets = Tickets(settings.state_dir / "tickets", url)
+    tickets.move_here()
     bin_dir = Path(sys.executable).parent
 
     def note(action: str, subject: str, details: Mapping[str, object]) -> None:
@@ -138,6 +139,7 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         executor=executor,
         rules=lambda: rules,
         interval_seconds=settings.tick_seconds,
+        last_tick=settings.state_dir / "last-tick",
         on_report=on_report,
     )
     feed, notifier = EventFeed(board, on_change=on_events), Notifier(board)

@@ -11,7 +11,9 @@ the board has changed, and every few seconds while a run lives.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -82,11 +84,14 @@ class Ticker:
         executor: Executor,
         rules: Callable[[], Rules],
         interval_seconds: float,
+        last_tick: Path,
         on_report: Callable[[Report], None],
     ) -> None:
+        """`last_tick`: a file whose time tells the next process when this one looked last."""
         self._board, self._runner, self._sidecar = board, runner, sidecar
         self._starter, self._executor, self._rules = starter, executor, rules
         self._interval_seconds, self._on_report = interval_seconds, on_report
+        self._last_tick = trio.Path(last_tick)
         self._one_at_a_time = trio.Lock()
         self._woken = trio.Event()
         # In Trio's time: where the grid of ticks begins, when the last tick ended.
@@ -176,6 +181,8 @@ class Ticker:
                 live=live,
             )
             self._ended_at = trio.current_time()
+            with suppress(OSError):  # a full disk
+                await self._last_tick.touch(mode=0o600)
             self._tell(report, fresh=fresh)
             return report
 
@@ -212,9 +219,9 @@ class Ticker:
         return alarms, len(live)
 
     async def _excuse_a_step(self, board: BoardSnapshot, done: Done, now: float) -> bool:
-        """Nobody stood still for an hour because the wall clock was set forward by one."""
+        """Nobody stood still because the wall clock was set forward, or because nobody was there to look."""
         ahead = now - clock.monotonic()
-        stepped = 0.0 if self._ahead is None else ahead - self._ahead
+        stepped = await self._away(now) if self._ahead is None else ahead - self._ahead
         self._ahead = ahead
         if abs(stepped) < STEP_SECONDS:
             return False
@@ -223,6 +230,13 @@ class Ticker:
             held = [Excuse(task.id, task.epoch, stepped) for task in board.held if task.held]
             await self._executor.carry_out(held, done, now)
         return stepped > 0
+
+    async def _away(self, now: float) -> float:
+        """Seconds since the last tick of the process before this one; 0 if there was none."""
+        try:
+            return max(0.0, now - (await self._last_tick.stat()).st_mtime)
+        except OSError:
+            return 0.0
 
     async def _look(self, board: BoardSnapshot, now: float, *, fresh: bool) -> bool:
         """Whether the gateway was looked at now, and not a few seconds ago."""

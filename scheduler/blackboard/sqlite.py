@@ -52,6 +52,8 @@ class Sqlite:
     def __init__(self, path: Path, busy_seconds: float) -> None:
         self.path = path
         self._busy_seconds = busy_seconds
+        opened = path.stat()
+        self._identity = opened.st_dev, opened.st_ino
         self._turns = Turns()
         self._writer = self._engine(self._connect_writer, size=1, overflow=0)
         self._readers = self._engine(self._connect_reader, size=READERS, overflow=MOST_READERS - READERS)
@@ -64,9 +66,9 @@ class Sqlite:
                 create_private(path)
             elif not path.exists():
                 raise BoardUnavailable(f"there is no board at {path}: `blackboard init` makes one")
+            return cls(path, busy_seconds)
         except OSError as error:
             raise BoardUnavailable(f"{path} cannot be used: {error.strerror}") from error
-        return cls(path, busy_seconds)
 
     @property
     def shown(self) -> str:
@@ -80,12 +82,14 @@ class Sqlite:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
+        self._must_be_there()
         with translated(self.shown), self._readers.begin() as connection:
             connection.exec_driver_sql("BEGIN")
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
+        self._must_be_there()
         if not self._turns.take(self._busy_seconds):
             raise BoardBusy(f"{self.shown} is busy: others in this process write")
         try:
@@ -131,6 +135,15 @@ class Sqlite:
         # The writer last: whoever leaves last folds the WAL into the file, and a reader may not.
         self._readers.dispose()
         self._writer.dispose()
+
+    def _must_be_there(self) -> None:
+        """Open connections go on writing to a file that was moved or replaced, where nobody will look."""
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            raise BoardUnavailable(f"{self.shown} cannot be used: {error.strerror}") from error
+        if (found.st_dev, found.st_ino) != self._identity:
+            raise BoardBroken(f"{self.shown} cannot be used: another file has taken its place")
 
     def _engine(self, connect: Callable[[], sqlite3.Connection], *, size: int, overflow: int) -> Engine:
         # No listener for "begin": with any listener, every statement asks for listeners.

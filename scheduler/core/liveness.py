@@ -23,6 +23,7 @@ from scheduler.core.commands import (
 )
 from scheduler.core.records import Attempt, Run
 from scheduler.core.rules import (
+    BEGUN_SINCE,
     EXCUSED_AT_ONCE,
     MASS,
     NEVER_STARTED_AFTER,
@@ -58,7 +59,10 @@ def liveness(world: World, now: float) -> tuple[list[Command], tuple[str, ...]]:
                 commands.append(StopRun(attempt, Then.NOTHING, "it outlived its task"))
             continue
         mine = rules.of(attempt.agent)
-        commands += _turns(task, attempt, seen, mine)
+        turns = list(_turns(task, attempt, seen, mine))
+        commands += turns
+        if any(isinstance(each, CountTurns) for each in turns):
+            continue  # a further turn is progress, however long nobody had looked
         waiting = task.waiting_for is not None or attempt.agent in world.waiting_agents
         for each in _stalled(task, attempt, mine, rules.run_timeout, waiting=waiting, now=now):
             if isinstance(each, StopRun):
@@ -99,7 +103,7 @@ def _ended(
     """What the gateway knows for certain of a run; nothing where it does not."""
     if seen is None or seen.state is RunState.UNKNOWN:
         return
-    if attempt.started_at is not None and attempt.started_at >= looked_at:
+    if attempt.started_at is not None and 0 <= attempt.started_at - looked_at < BEGUN_SINCE:
         return  # begun since: that it was absent then says nothing
     if attempt.run is Run.INTENDED:
         if seen.state is not RunState.ABSENT:

@@ -18,6 +18,8 @@ TYPICAL_RUN: Final = 600.0
 """How long a run takes, for an agent that has not ended one yet."""
 FORESEEN: Final = 50
 """Places in an agent's line for which a start is estimated; further back it would be a guess."""
+BEGUN_SINCE: Final = 300.0
+"""After a look: what seems to have begun later than that began by a clock that was set back since."""
 MASS: Final = 4
 """So many looking dead at once, and more than half of all: it is probably us."""
 

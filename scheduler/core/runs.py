@@ -37,6 +37,9 @@ Row = Mapping[str, Any]
 SETTLED_AFTER_SECONDS: Final = 60.0
 """A session without a status that is younger may still be about to begin; none was ever seen to."""
 
+REMEMBERED_SECONDS: Final = 240.0
+"""For five minutes, as long as it does not restart, the gateway knows an ended run and its key."""
+
 _OURS: Final = re.compile(r"agent:([a-z0-9_-]+):task-t-[a-z0-9]+-[1-9][0-9]*")
 
 _ENDED: Final = {
@@ -155,6 +158,13 @@ def outcome(answer: Row) -> tuple[str, str]:
     said = (answer.get(name) for name in ("error", "errorMessage", "summary"))
     words = (each.get("message") if isinstance(each, dict) else each for each in said)
     return "", next((each for each in words if isinstance(each, str) and each), "")
+
+
+def failed_lately(answer: Row, now: float) -> bool:
+    """Whether by ``agent.wait`` the run failed by itself, and well within the five minutes of its memory."""
+    ended_at = _seconds(answer.get("endedAt"))
+    lately = ended_at is None or 0 <= now - ended_at < REMEMBERED_SECONDS
+    return answer.get("status") == "error" and answer.get("stopReason") != "rpc" and lately
 
 
 def _text(content: object) -> str:

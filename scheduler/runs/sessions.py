@@ -87,12 +87,13 @@ class Sessions:
     async def outcome(self, run: RunRef) -> tuple[str, str]:
         """The answer and the error of a run that has ended; both '' where the gateway has forgotten it.
 
-        The run is asked for once more only while the gateway knows it: then it knows its key, too.
+        A run that failed without a word is asked for once more, but only where the gateway has just shown
+        that it still knows the run, and so its key: nothing is started by that.
         """
         try:
             waited = await self._gateway.call("agent.wait", {"runId": run.run_id, "timeoutMs": 1})
             answer, error = words.outcome(waited)
-            if waited.get("status") == "error" and not error:
+            if not error and words.failed_lately(waited, clock.wall()):
                 again = {"agentId": run.agent, "sessionKey": run.session_key, "idempotencyKey": run.run_id}
                 await self._gateway.call("agent", {"message": _OVER, "deliver": False, **again})
         except GatewayError as refused:

@@ -13,6 +13,7 @@ from scheduler.core.runs import (
     FailureCause,
     agent_models,
     busy_agents,
+    failed_lately,
     failure_cause,
     has_begun,
     is_ours,
@@ -179,6 +180,23 @@ def test_what_the_gateway_still_remembers_of_an_ended_run(
     said: dict[str, object], known: tuple[str, str]
 ) -> None:
     assert outcome(said) == known
+
+
+@pytest.mark.parametrize(
+    ("said", "lately"),
+    [
+        ({"status": "error", "endedAt": (NOW - 10) * 1000}, True),
+        ({"status": "error"}, True),
+        ({"status": "error", "stopReason": "rpc"}, False),
+        ({"status": "error", "endedAt": (NOW - 280) * 1000}, False),
+        ({"status": "ok"}, False),
+        ({"status": "timeout"}, False),
+    ],
+)
+def test_only_what_failed_by_itself_and_is_still_remembered_may_be_asked_for_again(
+    said: dict[str, object], *, lately: bool
+) -> None:
+    assert failed_lately(said, NOW) is lately
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ async def test_a_board_that_somebody_locks_for_long_is_busy_and_then_fine(tmp_pa
 
 
 @pytest.mark.needs("faketime")
-@pytest.mark.parametrize("hours", [1, 5])
+@pytest.mark.parametrize("hours", [1, -1, 5])
 async def test_a_clock_that_steps_recovers_no_run_and_makes_no_storm(tmp_path: Path, hours: int) -> None:
     wall = SteppingClock(tmp_path / "clock")
     stand_in = StandIn(_made(tmp_path / "openclaw"))

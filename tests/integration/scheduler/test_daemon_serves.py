@@ -94,6 +94,29 @@ async def test_without_openclaw_on_the_machine_it_is_degraded_and_the_board_work
             assert "nowhere is not there" in page["components"]["openclaw"]["reason"]
 
 
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+async def test_a_board_whose_file_went_away_takes_no_further_write(tmp_path: Path, how: str) -> None:
+    """Or what is acknowledged would go where nobody will ever look."""
+    with trio.fail_after(40):
+        async with run_scheduler(tmp_path) as scheduler:
+            await scheduler.create()
+            kept = [scheduler.database.with_name(f"blackboard.db{suffix}") for suffix in ("", "-wal", "-shm")]
+            for path in kept:
+                path.rename(path.with_name(f"moved-{path.name}"))
+            if how == "replaced":
+                scheduler.exit_code = 1  # whoever starts it again has the new file
+                assert (await blackboard(tmp_path, "init")).code == 0
+                assert await scheduler.process.wait() == 1
+                return
+            assert (await scheduler.health())[0] == 503
+            answer = await scheduler.post("/api/blackboard/tasks", {"title": "lost"})
+            assert answer.status_code == 503
+            assert answer.json()["error"]["code"] == "database_unavailable"
+            for path in kept:
+                path.with_name(f"moved-{path.name}").rename(path)
+            assert (await scheduler.post("/api/blackboard/tasks", {"title": "kept"})).status_code == 201
+
+
 async def test_a_board_that_becomes_garbage_is_said_and_not_served_on(tmp_path: Path) -> None:
     """503 while it lives, and then exit code 1: whoever starts it again is told why it cannot be."""
     with trio.fail_after(40):

@@ -121,6 +121,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         executor=executor,
         rules=lambda: Rules(max_concurrent=2),
         interval_seconds=60,
+        last_tick=tmp_path / "last-tick",
         on_report=reports.append,
     )
     async with trio.open_nursery() as nursery:
