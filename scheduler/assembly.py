@@ -11,6 +11,7 @@ import structlog
 
 from scheduler.api.app import build_app
 from scheduler.api.identity import Identity
+from scheduler.archivist import Archivist
 from scheduler.audit.file import FileStore
 from scheduler.audit.log import AuditLog
 from scheduler.audit.memory import MemoryStore
@@ -47,6 +48,8 @@ from shared.metrics import metrics_app
 from shared.redaction import Redactor
 from shared.serving import address
 
+LETS_NOTHING_START = frozenset({"heartbeat", "output", "comment", "observe", "rekey", "run_started"})
+"""Events that the next regular tick is early enough for."""
 MOST_COUNTED = 10_000
 """Messages of the outbox: beyond that the number says nothing more."""
 
@@ -101,7 +104,8 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
     def on_events(events: Sequence[Event]) -> None:
         for event in events:
             audit.record(event.what, at=event.at, actor=event.who, subject=event.task, details=event.details)
-        ticker.wake()
+        if any(event.what not in LETS_NOTHING_START for event in events):
+            ticker.wake()
 
     def on_report(report: Report) -> None:
         metrics.ticked(report.outcome, report.seconds)
@@ -121,12 +125,14 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         on_start=on_start,
     )
     reviewing = Reviewing(board, commands=roster.commands, environ=environ, state_dir=settings.state_dir)
+    archivist = Archivist(board, runner, tickets)
     executor = Executor(
         board=board,
         runner=runner,
         starter=starter,
         tickets=tickets,
-        reviewing=Reviewing(board, commands=roster.commands, environ=environ, state_dir=settings.state_dir),
+        reviewing=reviewing,
+        archivist=archivist,
         note=note,
         acted=acted,
     )
@@ -143,7 +149,15 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         on_report=on_report,
     )
     feed, notifier = EventFeed(board, on_change=on_events), Notifier(board)
-    supervisor = Supervisor(on_parked=lambda name, why: note("part_parked", name, {"reason": why}))
+    supervisor = Supervisor(
+        on_parked=lambda name, why: note("part_parked", name, {"reason": why}),
+        essential=("board", "feed", "starter", "ticker"),
+    )
+
+    def changed() -> None:
+        feed.poke()
+        ticker.wake()
+
     desk = Desk(
         board=board,
         ticker=ticker,
@@ -152,7 +166,7 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         labels={agent.id: agent.label for agent in roster.agents.values()},
         has_sidecar=bool(settings.sidecar_url),
         interval_seconds=settings.tick_seconds,
-        poke=feed.poke,
+        changed=changed,
     )
     metrics.watch(desk.picture)
     guarded = partial(Guard, allowed_hosts=settings.allowed_hosts, listen_host=settings.host)
@@ -160,6 +174,7 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         "board": partial(watch, board),
         "audit": audit.run,
         "feed": feed.run,
+        "archive": archivist.run,
         "checks": reviewing.run,
         "outbox": notifier.run,
         "starter": starter.run,

@@ -25,7 +25,7 @@ from scheduler.blackboard.opening import open_board
 from scheduler.blackboard.store import Store
 from scheduler.roster import Roster
 from scheduler.settings import Settings
-from scheduler.supervision import broken_in
+from scheduler.supervision import PartGaveUpError, fatal_in
 from scheduler.version import __version__
 from shared import logs
 from shared.admin_token import admin_token
@@ -38,7 +38,7 @@ from shared.statedir import open_state_dir
 
 STOP_SECONDS = 8.0
 """For what is under way, once somebody wants the process to stop: it has ended within ten."""
-LAST_RESORT_SECONDS = 6.0
+LAST_RESORT_SECONDS = 8.0
 """After those, and the last flush of the audit log, the process ends, whatever holds it."""
 
 _log = structlog.get_logger()
@@ -66,12 +66,14 @@ def run(settings: Settings, roster: Roster, notify: SdNotify, environ: Mapping[s
             with alone_on(settings.effective_database_url, store.url_shown):
                 trio.run(serve_until_stopped, given, *ports, notify)
         except ExceptionGroup as group:
-            if (broken := broken_in(group)) is None:
-                raise
-            _log.critical("board_broken", error=str(broken))
-            raise StartError(f"the board cannot be trusted any more: {broken}") from broken
-        except BoardError as error:
-            raise StartError(str(error)) from error
+            match fatal_in(group):
+                case None:
+                    raise
+                case PartGaveUpError() as error:
+                    raise StartError(str(error)) from error
+                case broken:
+                    _log.critical("board_broken", error=str(broken))
+                    raise StartError(f"the board cannot be trusted any more: {broken}") from broken
         finally:
             store.close()
     finally:

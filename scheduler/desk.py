@@ -29,12 +29,12 @@ class Desk:
         labels: Mapping[str, str],
         has_sidecar: bool,
         interval_seconds: float,
-        poke: Callable[[], None],
+        changed: Callable[[], None],
     ) -> None:
         self.board = board
         self._ticker, self._audit, self._supervisor = ticker, audit, supervisor
         self._labels = labels
-        self._has_sidecar, self._interval_seconds, self._poke = has_sidecar, interval_seconds, poke
+        self._has_sidecar, self._interval_seconds, self._changed = has_sidecar, interval_seconds, changed
 
     # -- asked for -------------------------------------------------------------------------------------
 
@@ -52,7 +52,7 @@ class Desk:
 
     def board_changed(self) -> None:
         """Somebody wrote through the API."""
-        self._poke()
+        self._changed()
 
     # -- shown -----------------------------------------------------------------------------------------
 

@@ -13,7 +13,9 @@ from typing import Final
 import structlog
 import trio
 
+from scheduler.archivist import Archivist
 from scheduler.blackboard.board import Board
+from scheduler.blackboard.errors import BoardError
 from scheduler.blackboard.store import Store
 from scheduler.checks import ChecksError
 from scheduler.core import commands as c
@@ -67,11 +69,13 @@ class Executor:
         starter: Starter,
         tickets: Tickets,
         reviewing: Reviewing,
+        archivist: Archivist,
         note: Note,
         acted: Acted = lambda *_: None,
     ) -> None:
         self._board, self._runner, self._starter, self._tickets = board, runner, starter, tickets
-        self._reviewing, self._note, self._acted = reviewing, note, acted
+        self._reviewing, self._archivist = reviewing, archivist
+        self._note, self._acted = note, acted
 
     async def carry_out(self, plan: Sequence[c.Command], done: Done, now: float) -> None:
         """In the plan's order. Raises BoardError where the board cannot be written."""
@@ -81,27 +85,32 @@ class Executor:
                 continue
             kind, began, status = type(command).__name__, clock.monotonic(), "failed"
             try:
-                await self._one(command, done, now)
-                done.counts[kind] += 1
-                status = "done"
+                if await self._one(command, done, now):
+                    done.counts[kind] += 1
+                    status = "done"
             except Refused as refusal:
                 done.outdated += 1
                 status = "outdated"
                 _log.debug("command_outdated", command=kind, reason=refusal.message)
             except ChecksError as error:
                 _log.warning("output_not_checked", error=str(error))  # the next tick tries again
-            except OSError as error:  # one task's file keeps nobody else's tick
+            except OSError as error:
                 _log.warning("command_failed", command=kind, error=str(error))
+            except BoardError:
+                raise
+            except Exception:  # one task, whatever is wrong with it, keeps nobody else's tick
+                _log.exception("command_failed", command=kind)
             finally:
                 self._acted(kind, status, clock.monotonic() - began)
         if explanations:
             await self._board.write(Store.explain, explanations)
 
-    async def _one(self, command: c.Command, done: Done, now: float) -> None:
+    async def _one(self, command: c.Command, done: Done, now: float) -> bool:
+        """Whether it is done, so far as it can be now."""
         if isinstance(command, c.OnTheBoard):
             verb = partial(watching.VERBS[type(command)], asked=command, now=now)
             await self._task(command.task, verb, now)
-            return
+            return True
         match command:
             case c.Start(task, agent):
                 await self._claim(task, agent, done, now)
@@ -110,13 +119,14 @@ class Executor:
             case c.ProveStart(attempt):
                 await self._attempt(attempt, partial(running.started, now=now), now)
             case c.NeverStarted(attempt):
-                await self._never_started(attempt, now)
+                return await self._never_started(attempt, now)
             case c.StopRun():
-                await self._stop(command, done, now)
+                return await self._stop(command, done, now)
             case c.CheckOutput() | c.AskReviewer() | c.ApplyReview():
                 await self._reviewing.carry_out(command, now)
             case c.ArchiveSession(attempt):
-                await self._archive(attempt, now)
+                self._archivist.want(attempt)
+        return True
 
     # -- the board alone ------------------------------------------------------------------------------
 
@@ -152,15 +162,18 @@ class Executor:
             await self._remember(attempt, now - attempt.started_at)
         await self._over(change, done, str(seen.state), seen.error)
 
-    async def _never_started(self, attempt: Attempt, now: float) -> None:
+    async def _never_started(self, attempt: Attempt, now: float) -> bool:
         """After a look of its own, and while nobody starts anything: it may have begun a moment ago."""
+        if self._starter.still.locked():
+            return False  # no tick waits for a start; the next one asks again
         async with self._starter.still:
             ref = RunRef(attempt.run_id, attempt.session_key, attempt.agent)
             seen = (await self._runner.look([ref])).runs.get(attempt.run_id)
             if seen is None or seen.state is not RunState.ABSENT:
-                return
+                return False
             await self._attempt(attempt, partial(running.never_started, why=_UNKNOWN, now=now), now)
         await trio.to_thread.run_sync(self._tickets.remove, attempt.run_id)
+        return True
 
     async def _take_answer(self, attempt: Attempt, answer: str, now: float) -> None:
         """The answer of a run that handed in nothing final becomes its output."""
@@ -177,16 +190,17 @@ class Executor:
             Store.hand_in, task.id, received, name=ANSWER, final=True, author=attempt.agent, now=now
         )
 
-    async def _stop(self, command: c.StopRun, done: Done, now: float) -> None:
+    async def _stop(self, command: c.StopRun, done: Done, now: float) -> bool:
         attempt = command.attempt
         if not await self._runner.stop(attempt.session_key):
             _log.warning("run_not_stopped", task=attempt.task, epoch=attempt.epoch, why=command.why)
-            return  # it may live: its claim stays, and the next tick tries again
+            return False  # it may live: its claim stays, and the next tick tries again
         verb = partial(running.run_stopped, then=command.then, why=command.why, now=now)
         change = await self._attempt(attempt, verb, now)
         told = notices(change.task, command.notify, "stopped", f"stopped, {command.why}.", now)
         await self._tell(told)
         await self._over(change, done, "stopped", command.why)
+        return True
 
     async def _over(self, change: Change, done: Done, end: str, why: str) -> None:
         attempt = change.attempt
@@ -202,14 +216,6 @@ class Executor:
         before = known.run_seconds or seconds
         typical = (1 - SMOOTHING) * before + SMOOTHING * seconds
         await self._board.write(Store.remember_run_seconds, attempt.agent, typical)
-
-    async def _archive(self, attempt: Attempt, now: float) -> None:
-        # Again, for a process that ended between writing down the end and this.
-        await trio.to_thread.run_sync(self._tickets.remove, attempt.run_id)
-        directory = self._board.store.artifacts / attempt.task / str(attempt.epoch) / "session"
-        if await self._runner.archive(attempt.session_key, directory):
-            await self._board.write(Store.archived, attempt.task, attempt.epoch, now=now)
-            _log.info("session_archived", task=attempt.task, epoch=attempt.epoch)
 
     async def _tell(self, notices: Sequence[Notice]) -> None:
         if notices:

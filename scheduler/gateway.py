@@ -102,13 +102,14 @@ class Gateway:
             except CommandError as error:
                 put = error.kind in {Failure.TIMED_OUT, Failure.TOO_MUCH_OUTPUT}
                 raise (AnswerLostError if put else GatewayDownError)(str(error)) from error
-        return _understood(output)
+        # In a thread: reading a transcript of some megabytes would hold everybody else up.
+        return await trio.to_thread.run_sync(_understood, output)
 
 
 def _understood(output: Output) -> Answer:
     """Raises OpenClawError."""
     try:
-        answer = json.loads(output.stdout)
+        answer = _storable(json.loads(output.stdout))
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
@@ -118,6 +119,18 @@ def _understood(output: Output) -> Answer:
         return answer
     error = answer.get("error")
     raise _translated(error if isinstance(error, dict) else {}, output)
+
+
+def _storable(value: Any) -> Any:
+    """Half an emoji and NUL, which a cut text may hold and no board takes, become replacement characters."""
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+        case list():
+            return [_storable(each) for each in value]
+        case dict():
+            return {_storable(key): _storable(each) for key, each in value.items()}
+    return value
 
 
 def _translated(error: Answer, output: Output) -> OpenClawError:

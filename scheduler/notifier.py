@@ -1,7 +1,7 @@
 """The outbox's other end: what somebody is to be told is said in the log, once, and crossed off.
 
-The messages stand on the board from the moment of their cause; so none is lost with the process, and none is
-said twice.
+The messages stand on the board from the moment of their cause, so none is lost with the process. One that was
+being said when it ended is said again by the next.
 """
 
 from typing import Final

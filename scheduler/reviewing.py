@@ -13,6 +13,7 @@ import structlog
 import trio
 
 from scheduler.blackboard.board import Board
+from scheduler.blackboard.errors import BoardBroken, BoardError
 from scheduler.blackboard.store import Store
 from scheduler.checks import ChecksError, OutputFile, run_checks
 from scheduler.core import deciding, endings, expects
@@ -86,7 +87,9 @@ class Reviewing:
                 await self._check(command.task, command.epoch, clock.wall())
         except Refused as refusal:
             _log.debug("command_outdated", command="CheckOutput", reason=refusal.message)
-        except ChecksError as error:
+        except BoardBroken:
+            raise
+        except (ChecksError, BoardError, ValueError, OSError) as error:
             _log.warning("output_not_checked", task=command.task, error=str(error))
         finally:
             self._under_way.discard(command)  # what was not judged, the next tick asks for again
@@ -123,7 +126,9 @@ class Reviewing:
             str(self._board.store.output_file(each)) for each in thread.outputs if each.epoch == task.epoch
         ]
         draft = review_draft(task, command.reviewer, paths)
-        await self._board.write(Store.create, draft, who=endings.SCHEDULER, now=now)
+        # Not before the check that asks for it: a review is known by being younger.
+        asked_at = max(now, task.checked_at or now)
+        await self._board.write(Store.create, draft, who=endings.SCHEDULER, now=asked_at)
 
     async def _apply_review(self, command: ApplyReview, now: float) -> None:
         thread = await self._board.read(Store.thread, command.review)

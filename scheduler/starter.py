@@ -7,7 +7,7 @@ once, by us or by the process after us.
 Bursts of starts lose runs in OpenClaw; that is what the spacing is for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
@@ -52,7 +52,7 @@ class Starter:
         self._line: dict[str, Attempt] = {}  # by run id, in the order of their start
         self._more = trio.Event()
 
-    def want(self, attempts: tuple[Attempt, ...]) -> None:
+    def want(self, attempts: Sequence[Attempt]) -> None:
         """Start these; those that stand in the line already keep their place."""
         for attempt in attempts:
             self._line.setdefault(attempt.run_id, attempt)
@@ -71,10 +71,8 @@ class Starter:
                         begun = await self._start(attempt)
                 except BoardBroken:
                     raise
-                except (
-                    BoardError,
-                    OSError,
-                ) as error:  # busy, away, full: it stays intended, and is wanted again
+                # Busy, away, full: it stays intended, and is wanted again. Released meanwhile: it is not.
+                except (BoardError, OSError, Refused) as error:
                     begun = False
                     _log.warning("run_not_started", run=attempt.run_id, error=str(error))
                 self._line.pop(attempt.run_id, None)

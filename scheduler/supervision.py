@@ -4,7 +4,7 @@ The rule: no single part takes the others down, and none fails in silence. A boa
 it ends the process, so that the service manager starts a new one.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 import structlog
@@ -25,11 +25,17 @@ BOARD_SECONDS: Final = 1.0
 _log = structlog.get_logger()
 
 
+class PartGaveUpError(Exception):
+    """A part without which the process only looks alive has failed again and again."""
+
+
 class Supervisor:
     """Owner of the list of parked parts, which `/health` shows."""
 
-    def __init__(self, on_parked: Callable[[str, str], None]) -> None:
+    def __init__(self, on_parked: Callable[[str, str], None], *, essential: Collection[str] = ()) -> None:
+        """`essential`: parts that are not parked; their end is the process's, so that a new one begins."""
         self._on_parked = on_parked
+        self._essential = frozenset(essential)
         self._parked: dict[str, str] = {}
 
     @property
@@ -45,7 +51,7 @@ class Supervisor:
             try:
                 await part()
             except Exception as error:
-                if broken_in(error) is not None:
+                if fatal_in(error) is not None:
                     raise
                 if trio.current_time() - began >= FORGIVEN_AFTER_SECONDS:
                     failures = 0
@@ -53,6 +59,8 @@ class Supervisor:
                 _log.exception("part_failed", part=name, failures=failures)
                 if failures >= PARKED_AFTER:
                     why = f"{type(error).__name__}: {error}"
+                    if name in self._essential:
+                        raise PartGaveUpError(f"the {name} keeps failing: {why}") from error
                     self._parked[name] = why
                     _log.critical("part_parked", part=name, error=why)
                     self._on_parked(name, why)
@@ -76,8 +84,8 @@ async def watch(board: Board) -> None:
         await trio.sleep(BOARD_SECONDS)
 
 
-def broken_in(error: BaseException) -> BoardBroken | None:
-    """The board's end, however deep in groups of errors it stands."""
+def fatal_in(error: BaseException) -> BoardBroken | PartGaveUpError | None:
+    """What ends the process, however deep in groups of errors it stands."""
     if isinstance(error, BaseExceptionGroup):
-        return next((found for each in error.exceptions if (found := broken_in(each))), None)
-    return error if isinstance(error, BoardBroken) else None
+        return next((found for each in error.exceptions if (found := fatal_in(each))), None)
+    return error if isinstance(error, BoardBroken | PartGaveUpError) else None

@@ -10,9 +10,11 @@ the board has changed, and every few seconds while a run lives.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -97,7 +99,9 @@ class Ticker:
         # In Trio's time: where the grid of ticks begins, when the last tick ended.
         self._origin: float | None = None
         self._ended_at = -math.inf
-        self._ahead: float | None = None  # of the monotonic clock, the wall clock, at the last tick
+        # At the last good look: the wall clock's lead on the monotonic one, and the latter.
+        self._ahead: float | None = None
+        self._watched_at = 0.0
         self.running = True
         self.last: Report | None = None
         self.sighting = Sighting(up=False, error="nobody has looked yet")
@@ -164,6 +168,9 @@ class Ticker:
             alarms: tuple[str, ...] = ()
             try:
                 alarms, live = await self._settle(now, done, fresh=fresh)
+                self._ahead, self._watched_at = now - began, began
+                with suppress(OSError):  # a full disk
+                    await self._last_tick.touch(mode=0o600)
             except BoardBroken:
                 raise
             except BoardError as trouble:
@@ -181,8 +188,6 @@ class Ticker:
                 live=live,
             )
             self._ended_at = trio.current_time()
-            with suppress(OSError):  # a full disk
-                await self._last_tick.touch(mode=0o600)
             self._tell(report, fresh=fresh)
             return report
 
@@ -206,30 +211,44 @@ class Ticker:
                 looked = await self._look(board, now, fresh=True)
                 continue
             tried.update(commands)
-            await self._executor.carry_out(commands, done, now)
+            try:
+                await self._executor.carry_out(commands, done, now)
+            finally:
+                if any(isinstance(each, Start) for each in commands):
+                    await self._hand_to_starter()
             if all(isinstance(each, Explain) for each in commands):
                 break  # nothing that another plan could build on
             board = await self._board.read(Store.snapshot)
-        if not any(isinstance(each, Start) for each in tried):
+        if fresh and not any(isinstance(each, Start) for each in tried):
             self.calls_avoided += 1
         await self._alarm(alarms, now)
         self.held = board.held
-        live = tuple(attempt for attempt in board.attempts if attempt.live)
-        self._starter.want(tuple(attempt for attempt in live if attempt.run is Run.INTENDED))
+        live = [attempt for attempt in board.attempts if attempt.live]
+        self._starter.want([attempt for attempt in live if attempt.run is Run.INTENDED])
         return alarms, len(live)
 
+    async def _hand_to_starter(self) -> None:
+        """At once, and not after what else this tick has to do: a start has two minutes."""
+        board = await self._board.read(Store.snapshot)
+        self._starter.want([attempt for attempt in board.attempts if attempt.run is Run.INTENDED])
+
     async def _excuse_a_step(self, board: BoardSnapshot, done: Done, now: float) -> bool:
-        """Nobody stood still because the wall clock was set forward, or because nobody was there to look."""
-        ahead = now - clock.monotonic()
-        stepped = await self._away(now) if self._ahead is None else ahead - self._ahead
-        self._ahead = ahead
-        if abs(stepped) < STEP_SECONDS:
+        """Nobody stood still because the wall clock was set forward, or because nobody could look: this
+        process was not there, the board was away, the ticks were stopped.
+        """
+        monotonic = clock.monotonic()
+        if self._ahead is None:
+            unseen = await self._away(now)
+        else:
+            idle = monotonic - self._watched_at
+            unseen = now - monotonic - self._ahead + (idle if idle > self._interval_seconds else 0.0)
+        if abs(unseen) < STEP_SECONDS:
             return False
-        _log.warning("clock_stepped", seconds=round(stepped, 1))
-        if stepped > 0:
-            held = [Excuse(task.id, task.epoch, stepped) for task in board.held if task.held]
+        _log.warning("nobody_looked", seconds=round(unseen, 1))
+        if unseen > 0:
+            held = [Excuse(task.id, task.epoch, unseen) for task in board.held if task.held]
             await self._executor.carry_out(held, done, now)
-        return stepped > 0
+        return unseen > 0
 
     async def _away(self, now: float) -> float:
         """Seconds since the last tick of the process before this one; 0 if there was none."""
@@ -278,6 +297,7 @@ class Ticker:
     async def _alarm(self, alarms: tuple[str, ...], now: float) -> None:
         """Once an hour for the same trouble, however many ticks see it."""
         hour = int(now // ALARM_SECONDS)
+        same = partial(re.sub, r"[0-9]+", "#")  # "5 of 9" and "6 of 9" are one trouble
         if self.capacity.known and self.capacity.blocked is not None:
             alarms = (
                 *alarms,
@@ -285,7 +305,8 @@ class Ticker:
             )
         if alarms:
             _log.error("alarm", reasons=list(alarms))
-            told = [Notice("critical", f"alarm:{hour}:{text}", text, now, urgent=True) for text in alarms]
+            causes = {text: f"alarm:{hour}:{same(text)}" for text in alarms}
+            told = [Notice("critical", cause, text, now, urgent=True) for text, cause in causes.items()]
             await self._board.write(Store.tell, told)
 
     def _tell(self, report: Report, *, fresh: bool) -> None:

@@ -48,7 +48,7 @@ class Tickets:
         for path in self._directory.glob("*.json"):
             with suppress(OSError, ValueError, TypeError):  # not one of ours, or gone: nobody's pass
                 ticket = json.loads(path.read_text(encoding="utf-8"))
-                if ticket.get("url") != self._url:
+                if isinstance(ticket, dict) and ticket.get("url") != self._url:
                     self._keep(path, {**ticket, "url": self._url})
 
     def remove(self, run_id: str) -> None:

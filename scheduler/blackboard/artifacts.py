@@ -95,6 +95,25 @@ class Receiver:
         return f"<Receiver of {self._size_bytes} bytes so far>"
 
 
+def receive(artifacts: Path, content: bytes) -> Received:
+    """A short file, at once. Raises BoardUnavailable or BoardBroken."""
+    receiver = Receiver(artifacts)
+    try:
+        receiver.write(content)
+        return receiver.finish()
+    except BaseException:
+        receiver.discard()
+        raise
+
+
+def sweep(artifacts: Path, before: float) -> None:
+    """Takes away what nobody has written to since `before`: its receiver was killed."""
+    with suppress(OSError):  # nothing points to any of it, nor need there be any
+        for entry in os.scandir(artifacts / _INCOMING):
+            if entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_mtime < before:
+                Path(entry).unlink(missing_ok=True)
+
+
 def check_name(name: str) -> None:
     """Raises Refused (`invalid`) for what is no plain file name."""
     if (

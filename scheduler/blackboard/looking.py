@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Integer, Select, and_, func, select, type_coerce, union
 
-from scheduler.blackboard import reading
+from scheduler.blackboard import agents, reading
 from scheduler.blackboard.claimable import in_states
-from scheduler.blackboard.rows import STATUS, attempt_of, output_of
-from scheduler.blackboard.tables import attempts, dependencies, outputs, tasks
-from scheduler.core.records import Output, Run
+from scheduler.blackboard.rows import STATUS, attempt_of
+from scheduler.blackboard.tables import attempts, dependencies, tasks
+from scheduler.core.records import Run
 from scheduler.core.snapshot import BoardSnapshot, Dependency, Waiting
 from scheduler.core.states import HELD, Status
 from scheduler.core.task import BlockedBy, Task, number_of
@@ -69,12 +69,6 @@ _UNARCHIVED: Final = (
     .order_by(attempts.c.ended_at, attempts.c.task, attempts.c.epoch)
     .limit(UNARCHIVED)
 )
-_OUTPUTS: Final = (
-    select(*reading.OUTPUT_COLUMNS)
-    .join(tasks, and_(tasks.c.number == outputs.c.task, tasks.c.epoch == outputs.c.epoch))
-    .where(tasks.c.status == Status.REVIEW.value)
-    .order_by(outputs.c.number)
-)
 _judged: Final = tasks.alias("judged")
 _REVIEWS: Final = (
     select(*reading.TASK_COLUMNS)
@@ -94,13 +88,12 @@ def snapshot(connection: Connection) -> BoardSnapshot:
         attempts=tuple(
             sorted(map(attempt_of, connection.execute(_ATTEMPTS)), key=attrgetter("claimed_at", "run_id"))
         ),
-        outputs=_outputs(connection),
         reviews={
             number_of(review.review_of): review
             for review in _tasks(connection, _REVIEWS)
             if review.review_of is not None
         },
-        agents=reading.agent_records(connection),
+        agents=agents.records(connection),
         unarchived=tuple(map(attempt_of, connection.execute(_UNARCHIVED))),
     )
 
@@ -129,10 +122,3 @@ def _unmet(connection: Connection) -> Mapping[int, tuple[Dependency, ...]]:
     for waiter, number, status, assignee in connection.execute(_UNMET):
         found[waiter].append(Dependency(number, STATUS[status], assignee))
     return {waiter: tuple(each) for waiter, each in found.items()}
-
-
-def _outputs(connection: Connection) -> Mapping[int, tuple[Output, ...]]:
-    found: defaultdict[int, list[Output]] = defaultdict(list)
-    for row in connection.execute(_OUTPUTS):
-        found[row[0]].append(output_of(row))
-    return {number: tuple(each) for number, each in found.items()}

@@ -16,26 +16,22 @@ from scheduler.blackboard.rows import (
     comment_of,
     decision_of,
     event_of,
-    notice_of,
     observation_of,
     output_of,
     task_of,
 )
 from scheduler.blackboard.tables import (
-    agents,
     attempts,
     comments,
     decisions,
     dependencies,
     events,
     observations,
-    outbox,
     outputs,
     tasks,
 )
 from scheduler.core.errors import Code, Refused
-from scheduler.core.records import Attempt, Event, Notice
-from scheduler.core.snapshot import AgentRecord
+from scheduler.core.records import Attempt, Event, Output
 from scheduler.core.states import Status
 from scheduler.core.task import Task, number_of, task_id
 
@@ -50,7 +46,6 @@ class Loaded(NamedTuple):
 # What `task_of` reads; at the end, what only the statements need.
 TASK_COLUMNS: Final = (*(tasks.c[name] for name in TASK_FIELDS), tasks.c.dependency_count, tasks.c.version)
 ATTEMPT_COLUMNS: Final = tuple(attempts.c[name] for name in ATTEMPT_FIELDS)
-OUTPUT_COLUMNS: Final = tuple(column for column in outputs.c if column.name != "number")
 
 _TASK: Final = select(*TASK_COLUMNS).where(tasks.c.number == bindparam("number"))
 # Not plain FOR UPDATE: that would keep out those who only point to the task, with a dependency or an event.
@@ -85,13 +80,6 @@ _EVENTS_AFTER: Final = (
     .limit(bindparam("most"))
 )
 _LAST_EVENT: Final = select(func.max(events.c.number))
-_AGENTS: Final = select(agents.c.agent, agents.c.paused_until, agents.c.run_seconds)
-_NOTICES: Final = (
-    select(outbox.c.number, outbox.c["to"], outbox.c.cause, outbox.c.text, outbox.c.at, outbox.c.urgent)
-    .where(outbox.c.done_at.is_(None))
-    .order_by(outbox.c.number)
-    .limit(bindparam("most"))
-)
 
 
 def load(connection: Connection, task: str, *, hold: bool = False) -> Loaded:
@@ -148,7 +136,7 @@ def thread(connection: Connection, task: str) -> Thread:
         return connection.execute(statement, {"number": number}).all()
 
     return Thread(
-        outputs=tuple(map(output_of, beside(_OUTPUTS))),
+        outputs=outputs_of(connection, number),
         comments=tuple(map(comment_of, beside(_COMMENTS))),
         observations=tuple(map(observation_of, beside(_OBSERVATIONS))),
         decisions=tuple(map(decision_of, beside(_DECISIONS))),
@@ -157,12 +145,18 @@ def thread(connection: Connection, task: str) -> Thread:
     )
 
 
-def _beside(table: Any) -> Select[Any]:
+def _in_order(table: Any) -> Select[Any]:
     columns = [column for column in table.c if column.name != "number"]
-    return select(*columns).where(table.c.task == bindparam("number")).order_by(table.c.number)
+    return select(*columns).order_by(table.c.number)
 
 
+def _beside(table: Any) -> Select[Any]:
+    return _in_order(table).where(table.c.task == bindparam("number"))
+
+
+_ALL_OUTPUTS: Final = _in_order(outputs)
 _OUTPUTS: Final = _beside(outputs)
+_OUTPUTS_OF_EPOCH: Final = _OUTPUTS.where(outputs.c.epoch == bindparam("epoch"))
 _COMMENTS: Final = _beside(comments)
 _OBSERVATIONS: Final = _beside(observations)
 _DECISIONS: Final = _beside(decisions)
@@ -172,9 +166,24 @@ _ATTEMPTS: Final = (
 )
 
 
+def outputs_of(connection: Connection, number: int, epoch: int | None = None) -> tuple[Output, ...]:
+    """All of them without an `epoch`. The oldest first."""
+    statement = _OUTPUTS if epoch is None else _OUTPUTS_OF_EPOCH
+    return tuple(map(output_of, connection.execute(statement, {"number": number, "epoch": epoch})))
+
+
+def all_outputs(connection: Connection) -> tuple[Output, ...]:
+    return tuple(map(output_of, connection.execute(_ALL_OUTPUTS)))
+
+
 def attempt(connection: Connection, number: int, epoch: int) -> Attempt | None:
     row = connection.execute(_ATTEMPT, {"number": number, "epoch": epoch}).first()
     return None if row is None else attempt_of(row)
+
+
+def present_attempt(connection: Connection, task: Task) -> Attempt | None:
+    """The one of its present epoch; a task that nobody has claimed has none."""
+    return attempt(connection, task.number, task.epoch) if task.epoch else None
 
 
 def unmet(connection: Connection, task: Task) -> tuple[str, ...]:
@@ -198,11 +207,3 @@ def events_after(connection: Connection, number: int, limit: int) -> Sequence[tu
 def last_event(connection: Connection) -> int:
     """0: nothing has happened yet."""
     return connection.execute(_LAST_EVENT).scalar() or 0
-
-
-def agent_records(connection: Connection) -> Mapping[str, AgentRecord]:
-    return {row[0]: AgentRecord(*row) for row in connection.execute(_AGENTS)}
-
-
-def notices_pending(connection: Connection, limit: int) -> Sequence[tuple[int, Notice]]:
-    return [(row[0], notice_of(row[1:])) for row in connection.execute(_NOTICES, {"most": limit})]

@@ -6,7 +6,8 @@ where a lock was forgotten somewhere, no row matches and the transaction begins 
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     Connection,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     delete,
     insert,
     literal,
+    or_,
     select,
     text,
     update,
@@ -25,7 +27,7 @@ from sqlalchemy.exc import IntegrityError
 from scheduler.blackboard.database import Database
 from scheduler.blackboard.faults import Collision
 from scheduler.blackboard.reading import Loaded
-from scheduler.blackboard.rows import ATTEMPT_FIELDS, TASK_FIELDS, Values, all_of, changed
+from scheduler.blackboard.rows import ATTEMPT_FIELDS, TASK_FIELDS, Values, all_of, changed, storable
 from scheduler.blackboard.tables import (
     attempts,
     comments,
@@ -40,7 +42,11 @@ from scheduler.blackboard.tables import (
 from scheduler.core.change import Change
 from scheduler.core.errors import Code, Refused
 from scheduler.core.records import Attempt, Comment, Decision, Event, Notice, Observation, Output, Record
+from scheduler.core.states import Status
 from scheduler.core.task import Task, number_of, task_id
+
+if TYPE_CHECKING:  # of no use to one command of the command line, and 20 classes to make
+    from scheduler.core.commands import Explain
 
 _COUNT: Final = (
     update(counters)
@@ -53,6 +59,28 @@ _INSERT_ATTEMPT: Final = insert(attempts)
 _INSERT_DEPENDENCY: Final = insert(dependencies)
 _DELETE_DEPENDENCIES: Final = delete(dependencies).where(dependencies.c.task == bindparam("number"))
 _EXISTING: Final = select(tasks.c.number).where(tasks.c.number.in_(bindparam("numbers", expanding=True)))
+_EXPLAIN: Final = (
+    update(tasks)
+    .where(
+        tasks.c.number == bindparam("its_number"),
+        # Not `in_`: lists cannot be part of a statement that is executed for many rows at once.
+        or_(tasks.c.status == Status.PENDING.value, tasks.c.status == Status.BLOCKED.value),
+    )
+    .values(
+        waiting_because=bindparam("because"),
+        expected_start_at=bindparam("expected_at"),
+        version=tasks.c.version + 1,
+    )
+)
+_ARCHIVED: Final = (
+    update(attempts)
+    .where(
+        attempts.c.task == bindparam("its_task"),
+        attempts.c.epoch == bindparam("its_epoch"),
+        attempts.c.archived_at.is_(None),
+    )
+    .values(archived_at=bindparam("now"))
+)
 _INSERTS: Final[Mapping[type, Insert | Any]] = {
     Output: insert(outputs),
     Comment: insert(comments),
@@ -126,14 +154,14 @@ _IN_A_CIRCLE: Final = _in_a_circle()
 
 
 def save(
-    database: Database, connection: Connection, before: Loaded, held: Attempt | None, change: Change
+    connection: Connection, database: Database, before: Loaded, held: Attempt | None, change: Change
 ) -> None:
     """Everything that `change` says, of a task and its attempt as they were loaded. Raises Collision."""
     _save_task(connection, before, change.task)
     for attempt in (change.ended, change.attempt):
         if attempt is not None:
             _save_attempt(connection, held, attempt)
-    add_records(database, connection, change.records)
+    add_records(connection, database, change.records)
 
 
 def _save_task(connection: Connection, before: Loaded, task: Task) -> None:
@@ -196,7 +224,7 @@ def _update_attempt(names: tuple[str, ...]) -> Update:
     )
 
 
-def add_records(database: Database, connection: Connection, records: Iterable[Record]) -> None:
+def add_records(connection: Connection, database: Database, records: Iterable[Record]) -> None:
     """What stands beside tasks, in its order."""
     rows: dict[type, list[Values]] = {}
     for record in records:
@@ -206,3 +234,17 @@ def add_records(database: Database, connection: Connection, records: Iterable[Re
             if kind is Event:
                 database.keep_order(connection)
             connection.execute(statement, rows[kind] if len(rows[kind]) > 1 else rows[kind][0])
+
+
+def explain(connection: Connection, explanations: "Sequence[Explain]") -> None:
+    """Those that wait no more are left as they are."""
+    rows = [
+        storable({"its_number": each.number, "because": each.because, "expected_at": each.expected_start_at})
+        for each in sorted(explanations, key=attrgetter("number"))  # two at once lock in the same order
+    ]
+    connection.execute(_EXPLAIN, rows)
+
+
+def archived(connection: Connection, number: int, epoch: int, now: float) -> None:
+    """The first time counts."""
+    connection.execute(_ARCHIVED, {"its_task": number, "its_epoch": epoch, "now": now})

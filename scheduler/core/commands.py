@@ -135,6 +135,15 @@ class ApplyReview:
 
 
 @dataclass(frozen=True, slots=True)
+class TellReviewFailed:
+    """The other agent could not judge: somebody has to decide, or to try the review again."""
+
+    task: str
+    epoch: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class BlockDependant:
     """What it depends on has failed."""
 
@@ -199,6 +208,7 @@ OnTheBoard = (
     | FreeDependant
     | Suspect
     | TellDependency
+    | TellReviewFailed
     | TooManyTurns
     | WarnTurns
 )

@@ -40,32 +40,16 @@ _RETREAT = "retreat"
 
 def liveness(world: World, now: float) -> tuple[list[Command], tuple[str, ...]]:
     """Commands, and an alarm where so many look dead that the fault is probably ours."""
-    board, sighting, rules = world.board, world.sighting, world.rules
-    slow = world.capacity.known and world.capacity.retreat_state == _RETREAT
+    board, sighting = world.board, world.sighting
     tasks = {(task.id, task.epoch): task for task in board.held}
     commands: list[Command] = []
     deadly: list[StopRun | Expire] = []
     for attempt in board.attempts:
         if not attempt.live:
             continue
-        task = tasks.get((attempt.task, attempt.epoch))
         seen = sighting.runs.get(attempt.run_id) if sighting.up else None
-        known = list(_ended(attempt, seen, task, looked_at=sighting.at, starts_are_slow=slow, now=now))
-        commands += known
-        if known or attempt.run is not Run.STARTED or seen is None or seen.state is not RunState.RUNNING:
-            continue  # what is over, or in doubt, has no time-outs
-        if task is None or not task.held:
-            if now - (attempt.started_at or attempt.claimed_at) >= rules.run_timeout:
-                commands.append(StopRun(attempt, Then.NOTHING, "it outlived its task"))
-            continue
-        mine = rules.of(attempt.agent)
-        turns = list(_turns(task, attempt, seen, mine))
-        commands += turns
-        if any(isinstance(each, CountTurns) for each in turns):
-            continue  # a further turn is progress, however long nobody had looked
-        waiting = task.waiting_for is not None or attempt.agent in world.waiting_agents
-        for each in _stalled(task, attempt, mine, rules.run_timeout, waiting=waiting, now=now):
-            if isinstance(each, StopRun):
+        for each in _of_run(attempt, seen, tasks.get((attempt.task, attempt.epoch)), world, now):
+            if isinstance(each, StopRun) and each.then is Then.RECOVER:
                 deadly.append(each)
             else:
                 commands.append(each)
@@ -81,6 +65,34 @@ def liveness(world: World, now: float) -> tuple[list[Command], tuple[str, ...]]:
     return [*commands, *deadly], ()
 
 
+def _of_run(
+    attempt: Attempt, seen: RunSeen | None, task: Task | None, world: World, now: float
+) -> Iterator[Command]:
+    """What the state of one run asks for."""
+    known = list(_ended(attempt, seen, task, world, now))
+    if known or seen is None or attempt.run is not Run.STARTED:
+        yield from known
+    elif seen.state is RunState.UNKNOWN:
+        yield from _doubtful(attempt, task, world.rules.run_timeout, now)
+    elif seen.state is RunState.RUNNING:
+        yield from _running(attempt, seen, task, world, now)
+
+
+def _running(
+    attempt: Attempt, seen: RunSeen, task: Task | None, world: World, now: float
+) -> Iterator[Command]:
+    timeout, mine = world.rules.run_timeout, world.rules.of(attempt.agent)
+    if task is None or not task.held:
+        if now - (attempt.started_at or attempt.claimed_at) >= timeout:
+            yield StopRun(attempt, Then.NOTHING, "it outlived its task")
+        return
+    turns = list(_turns(task, attempt, seen, mine))
+    yield from turns
+    if not any(isinstance(each, CountTurns) for each in turns):  # which is progress, whoever looked last
+        waiting = task.waiting_for is not None or attempt.agent in world.waiting_agents
+        yield from _stalled(task, attempt, mine, timeout, waiting=waiting, now=now)
+
+
 def _dying(board: BoardSnapshot, commands: Sequence[Command], deadly: Sequence[StopRun | Expire]) -> int:
     """How many claims look dead. They were begun one after the other, and one after the other they pass the
     limit: so those count, too, that stand still for long enough to be suspect.
@@ -92,18 +104,13 @@ def _dying(board: BoardSnapshot, commands: Sequence[Command], deadly: Sequence[S
 
 
 def _ended(
-    attempt: Attempt,
-    seen: RunSeen | None,
-    task: Task | None,
-    *,
-    looked_at: float,
-    starts_are_slow: bool,
-    now: float,
+    attempt: Attempt, seen: RunSeen | None, task: Task | None, world: World, now: float
 ) -> Iterator[Command]:
     """What the gateway knows for certain of a run; nothing where it does not."""
     if seen is None or seen.state is RunState.UNKNOWN:
         return
-    if attempt.started_at is not None and 0 <= attempt.started_at - looked_at < BEGUN_SINCE:
+    starts_are_slow = world.capacity.known and world.capacity.retreat_state == _RETREAT
+    if attempt.started_at is not None and 0 <= attempt.started_at - world.sighting.at < BEGUN_SINCE:
         return  # begun since: that it was absent then says nothing
     if attempt.run is Run.INTENDED:
         if seen.state is not RunState.ABSENT:
@@ -116,6 +123,17 @@ def _ended(
         yield EndRun(attempt, seen)
     elif attempt.stop_because is not None:
         yield StopRun(attempt, Then.NOTHING, attempt.stop_because)
+
+
+def _doubtful(attempt: Attempt, task: Task | None, run_timeout: float, now: float) -> Iterator[Command]:
+    """What nobody can tell for as long as a run may last is to be stopped: that proves its end, or changes
+    nothing.
+    """
+    age = now - (attempt.started_at or attempt.claimed_at) - attempt.excused_seconds
+    if age >= run_timeout or attempt.stop_because is not None:
+        held = task is not None and task.held
+        why = attempt.stop_because or "nobody can tell how its run stands"
+        yield StopRun(attempt, Then.RECOVER if held else Then.NOTHING, why)
 
 
 def _turns(task: Task, attempt: Attempt, seen: RunSeen, rules: AgentRules) -> Iterator[Command]:

@@ -21,6 +21,7 @@ from scheduler.core.commands import (
     Command,
     FreeDependant,
     TellDependency,
+    TellReviewFailed,
 )
 from scheduler.core.dispatch import dispatch
 from scheduler.core.liveness import liveness
@@ -70,6 +71,10 @@ def _review(task: Task, judge: str, review: Task | None) -> Iterator[Command]:
         yield AskReviewer(task.id, task.epoch, judge)
     elif review.status is Status.DONE:
         yield ApplyReview(task.id, task.epoch, review.id)
+    elif review.status is Status.FAILED:
+        why = f"its review {review.id} has failed: decide, or retry that"
+        if task.waiting_because != why:
+            yield TellReviewFailed(task.id, task.epoch, why)
 
 
 def _dependencies(board: BoardSnapshot, rules: Rules, now: float) -> Iterator[Command]:

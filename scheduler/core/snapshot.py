@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from scheduler.core.records import Attempt, Output
+from scheduler.core.records import Attempt
 from scheduler.core.states import Status
 from scheduler.core.task import Task, task_id
 
@@ -74,8 +74,6 @@ class BoardSnapshot:
     """task number -> its dependencies that are not done"""
     attempts: tuple[Attempt, ...] = ()
     """those whose run may live, and the newest of every held task"""
-    outputs: Mapping[int, tuple[Output, ...]] = field(default_factory=dict)
-    """task number -> what its present epoch handed in; for tasks in review"""
     reviews: Mapping[int, Task] = field(default_factory=dict)
     """task number -> the newest task that is to judge it; for tasks in review"""
     agents: Mapping[str, AgentRecord] = field(default_factory=dict)

@@ -20,13 +20,14 @@ from scheduler.core.commands import (
     FreeDependant,
     Suspect,
     TellDependency,
+    TellReviewFailed,
     TooManyTurns,
     WarnTurns,
 )
 from scheduler.core.endings import SCHEDULER
 from scheduler.core.errors import Code, Refused
 from scheduler.core.halting import block, unblock
-from scheduler.core.notices import notices
+from scheduler.core.notices import CREATOR, notices
 from scheduler.core.records import Attempt, Comment
 from scheduler.core.states import Status
 from scheduler.core.task import BlockedBy, Task
@@ -134,6 +135,21 @@ def tell_dependency(task: Task, attempt: Attempt | None, asked: TellDependency, 
     )
 
 
+def tell_review_failed(task: Task, attempt: Attempt | None, asked: TellReviewFailed, *, now: float) -> Change:
+    """The judge came to no verdict, so a person has to."""
+    if task.status is not Status.REVIEW or task.epoch != asked.epoch:
+        raise _outdated(task)
+    told = replace(task, waiting_because=asked.why, updated_at=now)
+    return Change(
+        told,
+        (
+            event(task, told, SCHEDULER, "review_failed", now, reason=asked.why),
+            *notices(task, (CREATOR,), "review-failed", asked.why, now),
+        ),
+        attempt,
+    )
+
+
 def _still(task: Task, epoch: int) -> None:
     if not task.held or task.epoch != epoch:
         raise _outdated(task)
@@ -152,6 +168,7 @@ VERBS: Final[Mapping[type[Command], Callable[..., Change]]] = {
     FreeDependant: free_dependant,
     Suspect: suspect,
     TellDependency: tell_dependency,
+    TellReviewFailed: tell_review_failed,
     TooManyTurns: too_many_turns,
     WarnTurns: warn_turns,
 }

@@ -76,16 +76,37 @@ def test_a_run_is_over_when_the_gateway_says_so(state: RunState, status: Status 
 
 @pytest.mark.parametrize("run", [Run.INTENDED, Run.STARTED])
 @pytest.mark.parametrize("stop", [None, "stopped by ann"])
-def test_what_is_in_doubt_is_left_alone_however_old(run: Run, stop: str | None) -> None:
+def test_what_nobody_has_looked_at_is_left_alone_however_old(run: Run, stop: str | None) -> None:
     task, attempt = held(run=run, since=1e6, turns=1000)
     attempt = replace(attempt, stop_because=stop)
     for look in (
-        seen(attempt, RunState.UNKNOWN),
         sighting(),
         Sighting(up=False, runs={attempt.run_id: seen(attempt, RunState.ABSENT)}, at=NOW),
     ):
         assert planned(task, attempt, look) == []
         assert planned(None, attempt, look) == []
+
+
+def test_a_start_in_doubt_is_left_alone_however_old() -> None:
+    task, attempt = held(run=Run.INTENDED, since=1e6)
+    assert planned(task, attempt, seen(attempt, RunState.UNKNOWN)) == []
+
+
+def test_a_run_in_doubt_is_left_alone_for_as_long_as_a_run_may_last_and_then_stopped() -> None:
+    """To stop it proves its end, or changes nothing: it cannot hold its agent for ever."""
+    task, attempt = held(Status.WORKING, since=3599)
+    assert planned(task, attempt, seen(attempt, RunState.UNKNOWN)) == []
+    task, attempt = held(Status.WORKING, since=3600)
+    why = "nobody can tell how its run stands"
+    doubt = seen(attempt, RunState.UNKNOWN)
+    assert planned(task, attempt, doubt) == [c.StopRun(attempt, c.Then.RECOVER, why)]
+    assert planned(None, attempt, doubt) == [c.StopRun(attempt, c.Then.NOTHING, why)]
+
+
+def test_a_run_in_doubt_that_somebody_stopped_is_stopped_now() -> None:
+    attempt = replace(held(since=5)[1], stop_because="stopped by ann")
+    doubt = seen(attempt, RunState.UNKNOWN)
+    assert planned(None, attempt, doubt) == [c.StopRun(attempt, c.Then.NOTHING, "stopped by ann")]
 
 
 @pytest.mark.parametrize("state", [RunState.ABSENT, RunState.OK])

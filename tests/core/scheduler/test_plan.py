@@ -19,6 +19,15 @@ def planned(look: Sighting | None = None, **board: Any) -> list[c.Command]:
     return list(plan(a_world(BoardSnapshot(**board), look), NOW).commands)
 
 
+def test_a_judge_that_came_to_no_verdict_is_told_of_once() -> None:
+    why = "its review T-0002 has failed: decide, or retry that"
+    review = a_task(number=2, status=Status.FAILED, created_at=NOW, review_of="T-0001")
+    task = in_review(review="agent:tester", checked_at=NOW - 5)
+    assert planned(held=(task,), reviews={1: review}) == [c.TellReviewFailed("T-0001", 1, why)]
+    told = in_review(review="agent:tester", checked_at=NOW - 5, waiting_because=why)
+    assert planned(held=(told,), reviews={1: review}) == []
+
+
 def test_an_empty_board_asks_for_nothing() -> None:
     assert planned() == []
 
@@ -60,7 +69,7 @@ def test_an_agent_that_is_to_judge_is_asked_once() -> None:
     task = in_review(review="agent:tester", checked_at=NOW - 5)
     assert planned(held=(task,)) == [c.AskReviewer("T-0001", 1, "tester")]
     asked = a_task(number=2, review_of="T-0001", created_at=NOW - 5)
-    for status in set(Status) - {Status.DONE}:
+    for status in set(Status) - {Status.DONE, Status.FAILED}:
         review = held(status, Run.NONE, number=2, created_at=NOW - 5)[0]
         assert planned(held=(task,), reviews={1: review}) == []
     assert planned(held=(task,), reviews={1: asked}) == []

@@ -40,6 +40,15 @@ def test_what_was_seen_of_a_claim_that_is_over_changes_nothing(asked: c.OnTheBoa
         done(asked, task)
 
 
+def test_a_failed_review_is_told_to_the_creator_and_stands_on_the_card() -> None:
+    task = held(Status.REVIEW, creator="ann")[0]
+    change = done(c.TellReviewFailed(task.id, 1, "its review has failed"), task)
+    assert change.task.waiting_because == "its review has failed"
+    assert told(change) == ["creator:ann"]
+    with refused(Code.STALE_CLAIM):
+        done(c.TellReviewFailed(task.id, 1, "its review has failed"), held(Status.WORKING)[0])
+
+
 def test_an_excuse_stops_both_clocks_and_takes_suspicion_away_without_an_event() -> None:
     task, attempt = held(Status.WORKING, suspect_at=NOW - 9)
     change = done(c.Excuse(task.id, 1, 45.0), task)

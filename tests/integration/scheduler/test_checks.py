@@ -283,7 +283,8 @@ async def test_nothing_in_the_directory_of_an_output_is_imported(
 async def test_a_command_gets_the_output_and_hardly_anything_else(desk: Desk) -> None:
     path = desk.hand_in("text")
     desk.script(
-        "tell", "import json, os, sys; sys.exit(json.dumps([os.environ['OUTPUT'], os.getcwd(), sorted(os.environ)]))"
+        "tell",
+        "import json, os, sys; sys.exit(json.dumps([os.environ['OUTPUT'], os.getcwd(), sorted(os.environ)]))",
     )
     (finding,) = await desk.findings("command:tell")
     output, directory, names = json.loads(finding.message.removeprefix("exit code 1: "))

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from scheduler.archivist import Archivist
 from scheduler.blackboard.board import Board
 from scheduler.blackboard.store import Store
+from scheduler.core import halting
 from scheduler.core.records import Run
 from scheduler.core.rules import Rules
 from scheduler.core.sighting import RunRef, RunSeen, RunState, Sighting
@@ -22,11 +24,12 @@ from scheduler.starter import Starter
 from scheduler.ticker import Report, Ticker
 from scheduler.tickets import Tickets
 from shared import clock
+from tests.integration.processes import until
 
 
 @dataclass
 class PretendedRunner:
-    """Runs exist because it says so. `says` is what the next look shows; `starts` what it was asked to start."""
+    """Runs exist because it says so. `says` is what the next look shows, `starts` what it was asked for."""
 
     says: dict[str, RunSeen] = field(default_factory=dict)
     starts: list[Order] = field(default_factory=list)
@@ -78,9 +81,7 @@ class Bench:
         return self.store.task(task.id).status
 
     async def until_started(self, *tasks: Task) -> None:
-        with trio.fail_after(5):
-            while not all(self._run(task) is Run.STARTED for task in tasks):
-                await trio.sleep(0.005)
+        await until(lambda: all(self._run(task) is Run.STARTED for task in tasks))
 
     def _run(self, task: Task) -> Run | None:
         attempt = self.store.attempt(task.id, self.store.task(task.id).epoch)
@@ -105,12 +106,14 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         spacing_seconds=0,
         on_start=lambda _attempt: None,
     )
+    archivist = Archivist(board, runner, tickets)
     executor = Executor(
         board=board,
         runner=runner,
         starter=starter,
         tickets=tickets,
         reviewing=Reviewing(board, commands={}, environ={}, state_dir=tmp_path),
+        archivist=archivist,
         note=lambda *_: None,
     )
     ticker = Ticker(
@@ -126,6 +129,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(starter.run)
+        nursery.start_soon(archivist.run)
         yield Bench(store, runner, ticker, starter, tickets, reports)
         nursery.cancel_scope.cancel()
     await sidecar.aclose()
@@ -144,7 +148,8 @@ async def test_a_task_of_an_agent_is_claimed_and_started_with_a_ticket_that_name
     assert "Write it down" in order.prompt
     assert "in one page" in order.prompt
     assert order.ticket_file in order.prompt
-    assert Path(order.ticket_file).stat().st_mode & 0o777 == 0o600
+    ticket = await trio.Path(order.ticket_file).stat()
+    assert ticket.st_mode & 0o777 == 0o600
 
 
 async def test_a_second_tick_at_once_does_nothing(bench: Bench) -> None:
@@ -212,8 +217,6 @@ async def test_no_more_runs_at_once_than_allowed_and_one_for_each_agent(bench: B
 
 
 async def test_what_is_stopped_is_aborted_first_and_stays_blocked(bench: Bench) -> None:
-    from scheduler.core import halting  # noqa: PLC0415
-
     task = bench.put()
     await bench.ticker.tick()
     await bench.until_started(task)
@@ -228,8 +231,6 @@ async def test_what_is_stopped_is_aborted_first_and_stays_blocked(bench: Bench) 
 
 
 async def test_a_run_that_cannot_be_stopped_keeps_its_agent_from_a_second_one(bench: Bench) -> None:
-    from scheduler.core import halting  # noqa: PLC0415
-
     task = bench.put()
     await bench.ticker.tick()
     await bench.until_started(task)
@@ -242,9 +243,7 @@ async def test_a_run_that_cannot_be_stopped_keeps_its_agent_from_a_second_one(be
     assert len(bench.runner.starts) == 1
     bench.runner.can_stop = True
     await bench.ticker.tick()
-    with trio.fail_after(5):
-        while len(bench.runner.starts) < 2:
-            await trio.sleep(0.005)
+    await until(lambda: len(bench.runner.starts) == 2)
     assert bench.store.task(task.id).epoch == 2
 
 
@@ -252,9 +251,7 @@ async def test_a_start_that_is_not_proven_is_repeated_under_the_same_key(bench: 
     bench.runner.result = StartResult(StartState.UNPROVEN, "no answer")
     task = bench.put()
     await bench.ticker.tick()
-    with trio.fail_after(5):
-        while not bench.runner.starts:
-            await trio.sleep(0.005)
+    await until(lambda: bool(bench.runner.starts))
     bench.runner.result = StartResult(StartState.STARTED)
     await bench.ticker.tick()
     await bench.until_started(task)
@@ -266,9 +263,7 @@ async def test_a_refused_start_gives_the_attempt_back(bench: Bench) -> None:
     bench.runner.result = StartResult(StartState.REFUSED, "no such agent")
     task = bench.put()
     await bench.ticker.tick()
-    with trio.fail_after(5):
-        while bench.status(task) is not Status.PENDING:
-            await trio.sleep(0.005)
+    await until(lambda: bench.status(task) is Status.PENDING)
     assert bench.store.task(task.id).attempt == 0
 
 
@@ -299,6 +294,7 @@ async def test_an_ended_run_is_archived_once(bench: Bench) -> None:
     bench.runner.says[f"{task.id}.1"] = RunSeen(f"{task.id}.1", RunState.OK, answer="done")
     for _ in range(3):
         await bench.ticker.tick()
+    await until(lambda: bool(bench.store.snapshot().unarchived) is False)
     assert bench.runner.archived == [f"agent:ops:task-{task.id.lower()}-1"]
 
 
