@@ -55,8 +55,9 @@ class ModelStore:
         self._tasks: dict[int, Task] = {}
         self._attempts: dict[tuple[str, int], Attempt] = {}
         self._records: list[Beside] = []
-        self._outbox: dict[str, Notice] = {}
-        self._told: set[int] = set()
+        self._outbox: dict[int, Notice] = {}
+        self._told: dict[int, float] = {}
+        self._noticed = 0
         self._agents: dict[str, AgentRecord] = {}
         self.audit: list[AuditRecord] = []
 
@@ -120,6 +121,15 @@ class ModelStore:
                 events=beside(Event),
             )
 
+    def outputs(self, task_id: str, epoch: int | None = None) -> tuple[Output, ...]:
+        number_of(task_id)
+        mine = (each for each in self.all_outputs() if each.task == task_id)
+        return tuple(each for each in mine if epoch is None or each.epoch == epoch)
+
+    def all_outputs(self) -> tuple[Output, ...]:
+        with self._lock:
+            return tuple(each for each in self._records if isinstance(each, Output))
+
     def attempt(self, task_id: str, epoch: int) -> Attempt | None:
         number_of(task_id)
         return self._attempts.get((task_id, epoch))
@@ -146,8 +156,11 @@ class ModelStore:
 
     def notices_pending(self, limit: int) -> Sequence[tuple[int, Notice]]:
         with self._lock:
-            notices = enumerate(self._outbox.values(), start=1)
-            return [(number, notice) for number, notice in notices if number not in self._told][:limit]
+            return [each for each in self._outbox.items() if each[0] not in self._told][:limit]
+
+    def notices_count(self) -> int:
+        with self._lock:
+            return len(self._outbox) - len(self._told)
 
     def output_file(self, output: Output) -> Path:
         return artifacts.locate(self.artifacts, output)
@@ -156,7 +169,6 @@ class ModelStore:
         with self._lock:
             tasks = list(self._tasks.values())
             held = tuple(task for task in tasks if task.status in MAY_RUN)
-            in_review = [task for task in tasks if task.status is Status.REVIEW]
             newest = {(task.id, task.epoch) for task in held}
             ended = [
                 each for each in self._attempts.values() if each.run is Run.ENDED and not each.archived_at
@@ -175,7 +187,6 @@ class ModelStore:
                         key=lambda each: (each.claimed_at, each.run_id),
                     )
                 ),
-                outputs={task.number: mine for task in in_review if (mine := self._handed_in(task))},
                 reviews={
                     number_of(task.review_of): task
                     for task in tasks
@@ -285,14 +296,13 @@ class ModelStore:
             return change
 
     def change_attempt(
-        self, task_id: str, epoch: int, verb: Callable[[Task, Attempt], Change | Attempt], now: float
+        self, task_id: str, epoch: int, verb: Callable[[Task, Attempt], Change], now: float
     ) -> Change:
         with self._lock:
             task, held = self.task(task_id), self.attempt(task_id, epoch)
             if held is None:
                 raise Refused(Code.NOT_FOUND, f"{task_id} has no attempt {epoch}")
-            made = verb(task, held)
-            change = made if isinstance(made, Change) else Change(task, (), made)
+            change = verb(task, held)
             self._save(change)
             return change
 
@@ -363,7 +373,15 @@ class ModelStore:
 
     def notice_done(self, number: int, now: float) -> None:
         with self._lock:
-            self._told.add(number)
+            if number in self._outbox:
+                self._told.setdefault(number, now)
+
+    def prune_notices(self, before: float) -> int:
+        with self._lock:
+            pruned = [number for number, at in self._told.items() if at < before]
+            for number in pruned:
+                del self._outbox[number], self._told[number]
+            return len(pruned)
 
     def write_audit(self, records: Sequence[AuditRecord]) -> None:
         with self._lock:
@@ -381,9 +399,6 @@ class ModelStore:
         others = [self.task(each) for each in task.depends_on]
         return [other for other in others if other.status is not Status.DONE]
 
-    def _handed_in(self, task: Task) -> tuple[Output, ...]:
-        return tuple(each for each in self.thread(task.id).outputs if each.epoch == task.epoch)
-
     def _present(self, task: Task) -> Attempt | None:
         return self._attempts.get((task.id, task.epoch))
 
@@ -399,7 +414,9 @@ class ModelStore:
     def _add(self, records: Iterable[Record]) -> None:
         for record in records:
             if isinstance(record, Notice):
-                self._outbox.setdefault(record.cause, record)
+                if all(record.cause != known.cause for known in self._outbox.values()):
+                    self._noticed += 1
+                    self._outbox[self._noticed] = record
             else:
                 self._records.append(record)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 
 # No deadlines anywhere: how long an example takes says something about the machine, not about the code.
-settings.register_profile("quick", deadline=None, max_examples=50)
+settings.register_profile("quick", deadline=None, max_examples=20)
 # In CI the same examples every time: a red run must mean the change, not the lot that was drawn.
 settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("REQUIRE_SERVICES") == "1" else "quick")

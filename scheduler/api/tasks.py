@@ -218,7 +218,7 @@ def _expects_a_file(store: Store, task_id: str, caller: Caller, now: float) -> N
 def _output(store: Store, task_id: str, name: str) -> tuple[Output, Path]:
     """By its name, the newest of that name; else by its number, the first is 1."""
     store.task(task_id)
-    outputs = store.thread(task_id).outputs
+    outputs = store.outputs(task_id)
     named = [output for output in outputs if output.name == name]
     if not named and name.isascii() and name.isdigit() and 0 < int(name[:9]) <= len(outputs):
         named = [outputs[int(name[:9]) - 1]]

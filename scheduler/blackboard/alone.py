@@ -31,9 +31,14 @@ def alone_on(url: str, shown: str) -> Iterator[None]:
         yield
 
 
+def lock_beside(path: Path) -> Path:
+    """What the daemon on the database `path` holds."""
+    return path.with_name(f"{path.name}.daemon")
+
+
 @contextmanager
 def _on_file(path: Path) -> Iterator[None]:
-    lock = path.with_name(f"{path.name}.daemon")
+    lock = lock_beside(path)
     try:
         fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _PRIVATE)
     except OSError as error:

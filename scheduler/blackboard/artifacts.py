@@ -30,6 +30,7 @@ MOST_NAME_BYTES: Final = 200
 """File systems take 255; a second file of one name gets some more."""
 
 _INCOMING: Final = ".incoming"
+_LEFT_BEHIND_SECONDS: Final = 86_400.0
 # The separators of all systems, controls, line separators, halves of surrogate pairs.
 _NOT_IN_NAMES: Final = re.compile("[/\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -106,12 +107,12 @@ def receive(artifacts: Path, content: bytes) -> Received:
         raise
 
 
-def sweep(artifacts: Path, before: float) -> None:
-    """Takes away what nobody has written to since `before`: its receiver was killed."""
+def sweep(artifacts: Path, now: float) -> None:
+    """Takes away what nobody has written to for a day: its receiver was killed."""
     with suppress(OSError):  # nothing points to any of it, nor need there be any
-        for entry in os.scandir(artifacts / _INCOMING):
-            if entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_mtime < before:
-                Path(entry).unlink(missing_ok=True)
+        for path in (artifacts / _INCOMING).iterdir():
+            if path.lstat().st_mtime < now - _LEFT_BEHIND_SECONDS:
+                path.unlink(missing_ok=True)
 
 
 def check_name(name: str) -> None:

@@ -17,5 +17,7 @@ class BoardAuditStore:
         self._store.write_audit(records)
 
     def prune(self, before: float) -> int:
-        """How many were older than that Unix time. Raises BoardError."""
-        return self._store.prune_audit(before)
+        """How many were older than that Unix time; news that was told by then goes too. Raises BoardError."""
+        count = self._store.prune_audit(before)
+        self._store.prune_notices(before)
+        return count

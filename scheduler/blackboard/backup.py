@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from scheduler.blackboard.alone import lock_beside
 from scheduler.blackboard.database import dump_command, restore_command, sqlite_path
 from scheduler.blackboard.errors import BoardBroken, BoardBusy, BoardUnavailable
 from scheduler.blackboard.faults import sqlite_fault
@@ -65,7 +66,7 @@ def backup(url: str, target: Path, *, busy_seconds: float = BUSY_SECONDS) -> Pat
 def restore(
     file: Path, url: str, *, lock: Path, now: float, busy_seconds: float = BUSY_SECONDS
 ) -> Restored | ByServer:
-    """The board at `url` becomes what is in `file`. `lock`: the daemon's, who must not run.
+    """The board at `url` becomes what is in `file`. `lock`: of the daemon's state; no daemon must run.
 
     What is there now stays beside it, named after the time. Nobody may have it open. Raises BoardError.
     """
@@ -75,7 +76,8 @@ def restore(
     with _told(file):
         check(file)
     with ExitStack() as held, _told(target):
-        held.enter_context(_no_daemon(lock))
+        for each in (lock, lock_beside(target)):  # a daemon may keep its state anywhere else
+            held.enter_context(_no_daemon(each))
         new = target.with_name(f"{target.name}.restored")
         copy_database(file, new, busy_seconds)
         held.callback(new.unlink, missing_ok=True)

@@ -105,6 +105,7 @@ def hand_in(
     token: ClaimToken | None,
     now: float,
 ) -> tuple[Change, Output]:
+    artifacts.check_name(name)
     before, held = _load(connection, task_id, token, now)
     task = before.task
     who = author if token is None else holder(task, token, now)

@@ -38,24 +38,22 @@ def claim(
     connection: Connection,
     database: Database,
     task_id: str,
-    *,
     agent: str,
     lease_seconds: float | None,
+    *,
     secret: str | None,
     now: float,
 ) -> Claimed:
     before = reading.load(connection, task_id, hold=True)
-    return _claim(
-        connection, database, before, agent=agent, lease_seconds=lease_seconds, secret=secret, now=now
-    )
+    return _claim(connection, database, before, agent, lease_seconds, secret=secret, now=now)
 
 
 def claim_next(
     connection: Connection,
     database: Database,
-    *,
     agent: str,
     lease_seconds: float | None,
+    *,
     secret: str | None,
     now: float,
 ) -> Claimed:
@@ -65,9 +63,7 @@ def claim_next(
         row = connection.execute(candidate, wanted).first()
         if row is not None:
             before = reading.loaded(connection, row)
-            return _claim(
-                connection, database, before, agent=agent, lease_seconds=lease_seconds, secret=secret, now=now
-            )
+            return _claim(connection, database, before, agent, lease_seconds, secret=secret, now=now)
     raise Refused(Code.NOTHING_CLAIMABLE, f"there is nothing that {agent} can claim")
 
 
@@ -75,9 +71,9 @@ def _claim(
     connection: Connection,
     database: Database,
     before: Loaded,
-    *,
     agent: str,
     lease_seconds: float | None,
+    *,
     secret: str | None,
     now: float,
 ) -> Claimed:

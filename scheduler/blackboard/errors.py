@@ -11,7 +11,8 @@ class BoardError(Exception):
 class BoardUnavailable(BoardError):  # noqa: N818 - as `BoardBusy`: what it says of the board
     """It cannot be reached or written, its disk is full, or what is there is not our board.
 
-    The operator acts: start the server, make room, or run a fitting release. Nothing was changed.
+    The operator acts: start the server, make room, or run a fitting release. Where the server was lost in the
+    middle of a write, it may have been written: look before you repeat.
     """
 
 

@@ -1,4 +1,4 @@
-"""The outbox: what somebody has yet to be told, and what they were told. Each takes its caller's connection."""
+"""The outbox: what somebody has yet to be told, and what they were told."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -39,8 +39,6 @@ if TYPE_CHECKING:  # of no use to one command of the command line, and 20 classe
     from scheduler.core.commands import Explain
 
 BUSY_SECONDS: Final = 10.0
-_LEFT_BEHIND_SECONDS: Final = 86_400.0
-"""Whoever takes longer to hand in a file is not there any more."""
 
 
 class Store:
@@ -70,18 +68,14 @@ class Store:
         Raises BoardError.
         """
         database = open_database(
-            url,
-            create=create,
-            pool_size=pool_size,
-            max_overflow=max_overflow,
-            busy_seconds=busy_seconds,
+            url, create=create, pool_size=pool_size, max_overflow=max_overflow, busy_seconds=busy_seconds
         )
         try:
             schema.prepare(database, create=create)
         except BaseException:
             database.close()
             raise
-        sweep(artifacts, before=clock.wall() - _LEFT_BEHIND_SECONDS)
+        sweep(artifacts, clock.wall())
         return cls(database, artifacts, high_risk)
 
     def close(self) -> None:
@@ -188,13 +182,7 @@ class Store:
     ) -> Claimed:
         """`lease_seconds` None: a run will hold it. `secret`: drawn here, unless it is drawn already."""
         return self._transactions.write(
-            claiming.claim,
-            self._database,
-            task_id,
-            agent=agent,
-            lease_seconds=lease_seconds,
-            secret=secret,
-            now=now,
+            claiming.claim, self._database, task_id, agent, lease_seconds, secret=secret, now=now
         )
 
     def claim_next(
@@ -205,12 +193,7 @@ class Store:
         After them, what somebody else held under a lease that has ended. Refused: `nothing_claimable`.
         """
         return self._transactions.write(
-            claiming.claim_next,
-            self._database,
-            agent=agent,
-            lease_seconds=lease_seconds,
-            secret=secret,
-            now=now,
+            claiming.claim_next, self._database, agent, lease_seconds, secret=secret, now=now
         )
 
     def change(
@@ -229,11 +212,7 @@ class Store:
         return self._transactions.write(changing.change, self._database, task_id, verb, token=token, now=now)
 
     def change_attempt(
-        self,
-        task_id: str,
-        epoch: int,
-        verb: Callable[[Task, Attempt], Change],
-        now: float,
+        self, task_id: str, epoch: int, verb: Callable[[Task, Attempt], Change], now: float
     ) -> Change:
         """The same for an attempt of any epoch: a run may end long after its claim did."""
         return self._transactions.write(changing.change_attempt, self._database, task_id, epoch, verb)
@@ -262,7 +241,6 @@ class Store:
         Afterwards what was received is gone from where it was, one way or the other.
         """
         try:
-            artifacts.check_name(name)
             return self._transactions.write(
                 changing.hand_in,
                 self._database,
@@ -293,8 +271,7 @@ class Store:
 
     def archived(self, task_id: str, epoch: int, *, now: float) -> None:
         """The session of that attempt's run has been put away."""
-        number = number_of(task_id)
-        self._transactions.write(saving.archived, number, epoch, now)
+        self._transactions.write(saving.archived, number_of(task_id), epoch, now)
 
     def notice_done(self, number: int, now: float) -> None:
         """They were told."""

@@ -18,6 +18,7 @@ from scheduler.blackboard.errors import BoardError
 from scheduler.blackboard.queries import TaskQuery
 from scheduler.blackboard.store import Store
 from scheduler.cli.ways import Place
+from scheduler.core.records import Output
 from scheduler.core.task import Task
 from shared.clock import rfc3339, wall
 
@@ -116,17 +117,18 @@ def _clock(store: Store) -> Finding:
 
 
 def _outputs(store: Store) -> Finding:
-    count, missing = 0, []
-    for task in _tasks(store):
-        for output in store.thread(task.id).outputs:
-            count += 1
-            file = store.output_file(output)
-            if not file.is_file() or file.stat().st_size != output.size_bytes:
-                missing.append(output.path)
+    outputs = store.all_outputs()
+    missing = [output.path for output in outputs if not _whole(store.output_file(output), output)]
     if missing:
         named = ", ".join(missing[:_NAMED_AT_MOST])
-        return Finding("outputs", "bad", f"{len(missing)} of {count} are missing or cut short: {named}")
-    return Finding("outputs", "ok", f"all {count} are there, in full length")
+        return Finding(
+            "outputs", "bad", f"{len(missing)} of {len(outputs)} are missing or cut short: {named}"
+        )
+    return Finding("outputs", "ok", f"all {len(outputs)} are there, in full length")
+
+
+def _whole(file: Path, output: Output) -> bool:
+    return file.is_file() and file.stat().st_size == output.size_bytes
 
 
 def _tasks(store: Store) -> Iterator[Task]:

@@ -82,6 +82,7 @@ async def test_the_printed_lines_give_an_agent_something_to_do_and_it_is_done(tm
 
 
 @linux
+@pytest.mark.needs("minutes")
 async def test_with_openclaw_on_the_path_nobody_is_played(tmp_path: Path) -> None:
     """And the key of the upstream is nobody's but the sidecar's."""
     stand_in = StandIn(tmp_path)
@@ -97,6 +98,7 @@ async def test_with_openclaw_on_the_path_nobody_is_played(tmp_path: Path) -> Non
             assert "canary" not in _environment(run.children["scheduler"])
 
 
+@pytest.mark.needs("minutes")
 @pytest.mark.parametrize("where", ["state", "named", "none"])
 async def test_the_demonstrations_roster_is_there_only_where_there_is_no_other(
     tmp_path: Path, where: str
@@ -116,6 +118,7 @@ async def test_the_demonstrations_roster_is_there_only_where_there_is_no_other(
     assert ('agent_name="demo"' in page) == (where == "none")
 
 
+@pytest.mark.needs("minutes")
 async def test_settings_of_ones_own_go_before_all_defaults(tmp_path: Path) -> None:
     """In the environment, or in a file: then its own are not covered by ours."""
     config = tmp_path / "scheduler.yaml"
@@ -159,6 +162,7 @@ async def test_ctrl_c_finishes_what_streams_and_a_second_one_ends_all_at_once(tm
 
 
 @linux
+@pytest.mark.needs("minutes")
 @pytest.mark.parametrize(
     ("module", "name"),
     [("proxy", "The sidecar"), (SIMULATOR, "nvidia-sim"), ("scheduler", "The scheduler")],
@@ -175,6 +179,7 @@ async def test_when_one_dies_the_others_are_ended_and_it_says_which(
             assert not _alive(run)
 
 
+@pytest.mark.needs("minutes")
 @pytest.mark.parametrize(
     "variable", ["SIDECAR_PORT", "SIDECAR_METRICS_PORT", "SCHEDULER_PORT", "SCHEDULER_METRICS_PORT"]
 )
@@ -195,6 +200,7 @@ async def test_a_wrong_setting_is_explained_in_one_line(tmp_path: Path) -> None:
     assert ended == "make run: The sidecar ended with code 2."
 
 
+@pytest.mark.needs("minutes")
 async def test_a_wrong_setting_of_the_scheduler_ends_all_and_is_explained(tmp_path: Path) -> None:
     with trio.fail_after(60):
         said = await _output([sys.executable, "deploy/run.py"], tmp_path, 1, SCHEDULER_TICK_SECONDS="soon")

@@ -369,4 +369,4 @@ class OneTask(RuleBasedStateMachine):
 
 
 TestOneTask = OneTask.TestCase
-TestOneTask.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestOneTask.settings = settings(stateful_step_count=40)

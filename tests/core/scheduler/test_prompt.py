@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.core.prompt import MAX_BYTES, Telling, prompt
@@ -117,7 +117,6 @@ def test_the_largest_card_is_still_short_enough_to_be_handed_over(letter: str) -
     assert "end with the whole result as your answer" in text
 
 
-@settings(max_examples=50)
 @given(st.lists(st.text(max_size=20_000), max_size=12), st.text(max_size=60_000))
 def test_a_prompt_is_never_longer_than_it_may_be(texts: list[str], description: str) -> None:
     task = a_task(description=description)

@@ -227,7 +227,7 @@ def assert_settled(board: Simulation) -> None:
 
 
 TestTeam = Team.TestCase
-TestTeam.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
+TestTeam.settings = settings(stateful_step_count=60)
 
 
 # An empty board

@@ -409,9 +409,7 @@ PARTS = st.recursive(
 
 
 @given(data=st.dictionaries(st.sampled_from([*RosterFile.model_fields, "junk"]), PARTS, max_size=5))
-@hypothesis_settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_junk_gives_a_roster_or_problems_never_a_traceback(data: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "agents.yaml"
     file.write_text(yaml.safe_dump(data))

@@ -368,9 +368,7 @@ JUNK = st.one_of(
     st.integers().map(str),
 )
 NAMES = [*TABLE, "SCHEDULER_ADMIN_TOKEN_FILE", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY", "HOME"]
-JUNKYARD = hypothesis_settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+JUNKYARD = hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @given(environ=st.dictionaries(st.sampled_from(NAMES), JUNK, max_size=8))

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.blackboard.alone import alone_on
 from scheduler.blackboard.backup import ByServer, Restored, backup, restore
 from scheduler.blackboard.errors import BoardBroken, BoardBusy, BoardUnavailable
 from scheduler.core.records import Notice
 from scheduler.core.task import Draft
 from tests.integration.scheduler.boards import opened, sqlite_url
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.needs("minutes")]
 
 NOW = 1_700_000_000.0
 
@@ -163,6 +164,11 @@ def test_nothing_is_replaced_under_a_scheduler_that_runs_or_anybody_else(tmp_pat
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(BoardBusy, match="scheduler is running"):
             bring_back(tmp_path, tmp_path / "kept.db")
+    with (  # whose state lies elsewhere
+        alone_on(sqlite_url(tmp_path), "the board"),
+        pytest.raises(BoardBusy, match="scheduler is running"),
+    ):
+        bring_back(tmp_path, tmp_path / "kept.db")
     with opened(sqlite_url(tmp_path), tmp_path) as store:
         store.create(Draft("two"), who="me", now=1.0)
         with pytest.raises(BoardBusy, match="in use"):

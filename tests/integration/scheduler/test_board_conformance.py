@@ -158,7 +158,7 @@ def questions_about(board: AnyStore, unknown: str) -> list[Callable[[], object]]
         lambda: board.revise(unknown, {"title": "x"}, who="me", now=1.0),
         lambda: board.claim(unknown, agent="coder", now=1.0, lease_seconds=1.0),
         lambda: board.change(unknown, lambda task, _: Change(task), now=1.0),
-        lambda: board.change_attempt(unknown, 1, lambda _, attempt: attempt, now=1.0),
+        lambda: board.change_attempt(unknown, 1, lambda task, _: Change(task), now=1.0),
         lambda: make(board, depends_on=(unknown,)),
         lambda: board.revise("T-0001", {"depends_on": (unknown,)}, who="me", now=1.0),
     ]
@@ -459,8 +459,8 @@ def test_an_attempt_of_an_epoch_that_is_over_is_changed_alone(board: AnyStore) -
     board.change(made.id, lambda task, _: halting.unblock(task, who="me", now=12.0), now=12.0)
     second = take(board, made, now=13.0)
 
-    def ended(_: Task, attempt: Attempt) -> Attempt:
-        return replace(attempt, run=Run.ENDED, ended_at=14.0, end="ok", tokens=2**40)
+    def ended(task: Task, attempt: Attempt) -> Change:
+        return Change(task, (), replace(attempt, run=Run.ENDED, ended_at=14.0, end="ok", tokens=2**40))
 
     change = board.change_attempt(made.id, 1, ended, now=14.0)
     assert change.task == second.task == board.task(made.id)
@@ -643,11 +643,11 @@ def test_a_snapshot_has_what_waits_in_the_order_of_its_turn(board: AnyStore) -> 
     assert board.snapshot().unmet == {2: (Dependency(1, Status.PENDING, None),)}
 
 
-def test_a_snapshot_has_what_is_held_with_attempts_outputs_and_reviews(board: AnyStore) -> None:
+def test_a_snapshot_has_what_is_held_with_attempts_and_reviews(board: AnyStore) -> None:
     by_hand, run, judged = make(board), make(board), make(board, review="agent:critic")
     hand = take(board, by_hand)
     running = take(board, run, agent="writer", lease_seconds=None, now=11.0)
-    handed_in = hand_in(board, take(board, judged, now=12.0), now=12.0)
+    hand_in(board, take(board, judged, now=12.0), now=12.0)
     make(board, "the first review", review_of=judged.id)
     review = make(board, "the second", review_of=judged.id, depends_on=(by_hand.id,))
     make(board, "of something that nobody asks about", review_of=by_hand.id)
@@ -662,21 +662,26 @@ def test_a_snapshot_has_what_is_held_with_attempts_outputs_and_reviews(board: An
         "T-0003.1",
         "T-0007.1",
     ]
-    assert snapshot.outputs == {3: (handed_in,)}
     assert snapshot.reviews == {3: review}
     assert snapshot.unarchived == ()
 
 
-def test_a_snapshot_has_no_outputs_of_an_epoch_that_is_over(board: AnyStore) -> None:
-    made = make(board)
+def test_outputs_are_told_by_task_and_by_epoch_the_oldest_first(board: AnyStore) -> None:
+    made, other = make(board), make(board)
     first = take(board, made)
-    draft = board.receive(b"a draft")
-    board.hand_in(made.id, draft, name="draft.md", final=False, now=11.0, token=first.token)
+    received = board.receive(b"a draft")
+    _, draft = board.hand_in(made.id, received, name="draft.md", final=False, now=11.0, token=first.token)
+    elsewhere = hand_in(board, take(board, other), now=11.5)
     release = partial(holding.release, reason="", who="coder", now=12.0)
     board.change(made.id, release, token=first.token, now=12.0)
     output = hand_in(board, take(board, made, now=13.0), now=14.0)
-    assert board.snapshot().outputs == {1: (output,)}
-    assert len(board.thread(made.id).outputs) == 2
+    assert board.outputs(made.id) == board.thread(made.id).outputs == (draft, output)
+    assert board.outputs(made.id, 1) == (draft,)
+    assert board.outputs(made.id, 2) == (output,)
+    assert board.outputs(made.id, 3) == board.outputs("T-0099") == ()
+    assert board.all_outputs() == (draft, elsewhere, output)
+    with refuses(Code.NOT_FOUND):
+        board.outputs("no task")
 
 
 def test_sessions_that_still_stand_are_named_until_they_are_archived(board: AnyStore) -> None:
@@ -695,8 +700,8 @@ def test_sessions_that_still_stand_are_named_until_they_are_archived(board: AnyS
     assert archived.archived_at == 200.0
 
 
-def run_over(_: Task, attempt: Attempt, *, at: float) -> Attempt:
-    return replace(attempt, run=Run.ENDED, ended_at=at, end="ok")
+def run_over(task: Task, attempt: Attempt, *, at: float) -> Change:
+    return Change(task, (), replace(attempt, run=Run.ENDED, ended_at=at, end="ok"))
 
 
 def test_why_a_task_waits_is_kept_while_it_waits(board: AnyStore) -> None:
@@ -729,6 +734,22 @@ def test_news_is_told_once_per_cause(board: AnyStore) -> None:
     board.notice_done(number, 4.0)
     board.tell([again])
     assert [each for _, each in board.notices_pending(10)] == [other]
+    assert board.notices_count() == 1
+
+
+def test_what_was_told_is_pruned_by_time_and_what_was_not_stays(board: AnyStore) -> None:
+    board.tell([Notice("coo", cause, "text", 1.0) for cause in ("early", "late", "never told")])
+    (early, _), (late, _), _ = board.notices_pending(3)
+    board.notice_done(early, 4.0)
+    board.notice_done(early, 9.0)
+    board.notice_done(late, 5.0)
+    assert board.prune_notices(5.0) == 1
+    assert board.prune_notices(5.0) == 0
+    board.tell([Notice("coo", cause, "again", 10.0) for cause in ("early", "late", "never told")])
+    assert [(each.cause, each.text) for _, each in board.notices_pending(10)] == [
+        ("never told", "text"),
+        ("early", "again"),
+    ]
 
 
 def test_a_verb_may_bring_news(board: AnyStore) -> None:

@@ -19,10 +19,11 @@ from sqlalchemy import create_engine
 
 from scheduler.blackboard import schema
 from scheduler.blackboard.errors import BoardBroken, BoardBusy, BoardUnavailable
+from scheduler.blackboard.queries import Received
 from scheduler.blackboard.store import Store
 from scheduler.blackboard.tables import metadata
 from scheduler.core.change import Change
-from scheduler.core.records import Attempt
+from scheduler.core.records import Attempt, Output
 from scheduler.core.states import Status
 from scheduler.core.task import Draft, Task
 from tests.integration.scheduler.boards import opened, sqlite_url
@@ -97,6 +98,25 @@ def test_a_board_is_one_file_when_everybody_has_left(tmp_path: Path) -> None:
         store.create(CARD, who="me", now=1.0)
         store.counts()
     assert not path_of(tmp_path).with_name("blackboard.db-wal").exists()
+
+
+def test_what_a_killed_process_was_handed_is_taken_away_a_day_later(tmp_path: Path) -> None:
+    with board_of(tmp_path) as store:
+        left, arriving = store.receive(b"half a fi"), store.receive(b"the other half")
+        _, output = hand_in(store, store.receive(b"whole"))
+    long_ago = left.path.stat().st_mtime - 90_000
+    for each in (left.path, store.output_file(output)):
+        os.utime(each, (long_ago, long_ago))
+    with board_of(tmp_path) as store:
+        assert not left.path.exists()
+        assert arriving.path.read_bytes() == b"the other half"
+        assert store.output_file(output).read_bytes() == b"whole"
+
+
+def hand_in(store: Store, received: Received) -> tuple[Change, Output]:
+    made = store.create(CARD, who="me", now=1.0)
+    claimed = store.claim(made.id, agent="coder", now=2.0, lease_seconds=60.0)
+    return store.hand_in(made.id, received, name="a.md", final=False, now=3.0, token=claimed.token)
 
 
 def test_a_relative_path_is_relative_to_the_current_directory(

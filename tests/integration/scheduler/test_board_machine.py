@@ -27,7 +27,7 @@ from tests.blackboard_model import ModelStore
 from tests.integration.postgres import Cluster
 from tests.integration.scheduler.boards import HIGH_RISK, AnyStore, opened, sqlite_url
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.needs("minutes")]
 
 # Few of everything, and times that meet: what goes wrong goes wrong where two things come together.
 AGENTS = ("coder", "writer")
@@ -209,8 +209,8 @@ class TwoBoards(RuleBasedStateMachine):
     def run_changes(self, task: str, epoch: int, run: Run, tokens: int) -> None:
         ended_at = self.now if run is Run.ENDED else None
 
-        def verb(_: Task, attempt: Attempt) -> Attempt:
-            return replace(attempt, run=run, ended_at=ended_at, tokens=tokens)
+        def verb(each: Task, attempt: Attempt) -> Change:
+            return Change(each, (), replace(attempt, run=run, ended_at=ended_at, tokens=tokens))
 
         self.do(lambda board: board.change_attempt(task, epoch, verb, now=self.now))
 
@@ -243,12 +243,14 @@ class TwoBoards(RuleBasedStateMachine):
     def both_tell_the_same_of_a_task(self, task: str) -> None:
         self.do(lambda board: board.thread(task))
         self.do(lambda board: board.task(task))
+        self.do(lambda board: board.outputs(task))
 
     @rule()
     def both_tell_the_same_of_all(self) -> None:
         self.do(lambda board: board.counts())
         self.do(lambda board: [event for _, event in board.events_after(0, limit=10_000)])
         self.do(lambda board: [notice for _, notice in board.notices_pending(100)])
+        self.do(lambda board: board.notices_count())
 
     @invariant()
     def whoever_holds_a_task_holds_it_alone(self) -> None:

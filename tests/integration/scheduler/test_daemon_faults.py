@@ -16,7 +16,7 @@ from tests.integration.scheduler.daemons import TASKS, Scheduler, open_store, ru
 from tests.integration.scheduler.faults import SteppingClock, hits, under_faults
 from tests.openclaw_stand_in import StandIn
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.needs("minutes")]
 
 HOUR = 3600.0
 SYNC = ("fsync", "fdatasync")

@@ -57,6 +57,7 @@ async def test_a_demonstration_from_end_to_end_is_one_model_request(tmp_path: Pa
             assert (await scheduler.json("/api/daemon/status"))["calls_avoided"] >= 5
 
 
+@pytest.mark.needs("minutes")
 async def test_work_goes_on_after_a_kill_in_the_middle_of_it(tmp_path: Path) -> None:
     """A demonstration's run dies with the process: the attempt is spent, and the second is done."""
     with trio.fail_after(90):
@@ -85,6 +86,7 @@ async def test_work_goes_on_after_a_kill_in_the_middle_of_it(tmp_path: Path) -> 
                 assert (done["attempt"], done["epoch"]) == (2, 2)
 
 
+@pytest.mark.needs("minutes")
 async def test_a_run_in_the_gateway_outlives_every_death_of_the_daemon_and_is_started_once(
     tmp_path: Path,
 ) -> None:
@@ -108,6 +110,7 @@ async def test_a_run_in_the_gateway_outlives_every_death_of_the_daemon_and_is_st
         assert len(stand_in.starts()) == 1
 
 
+@pytest.mark.needs("minutes")
 @pytest.mark.needs("/proc")
 async def test_no_secret_is_found_where_it_does_not_belong(tmp_path: Path) -> None:
     """Not in what it says, shows or keeps, and not in what it hands to the commands that it calls."""
@@ -164,6 +167,7 @@ async def test_no_secret_is_found_where_it_does_not_belong(tmp_path: Path) -> No
         assert secret not in text
 
 
+@pytest.mark.needs("minutes")
 async def test_the_ticket_alone_holds_the_key_of_a_run(tmp_path: Path) -> None:
     stand_in = StandIn(_made(tmp_path / "openclaw"))
     stand_in.script(ends="never")
@@ -195,6 +199,7 @@ async def test_the_ticket_alone_holds_the_key_of_a_run(tmp_path: Path) -> None:
     assert kept <= {ticket}
 
 
+@pytest.mark.needs("minutes")
 async def test_nobody_is_paid_for_what_was_written_by_hand(tmp_path: Path) -> None:
     """A task that somebody claims and does by hand is accepted, and nothing is started for it."""
     with trio.fail_after(60):

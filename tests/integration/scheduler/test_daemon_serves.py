@@ -12,7 +12,7 @@ from tests.integration.processes import run_sidecar, until
 from tests.integration.scheduler.daemons import Said, blackboard, run_once, run_scheduler, settings
 from tests.openclaw_stand_in import StandIn
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.needs("minutes")]
 
 SERIES = (
     "agent_task_stagnation_seconds",

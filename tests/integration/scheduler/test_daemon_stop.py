@@ -14,7 +14,7 @@ from tests.integration.processes import until
 from tests.integration.scheduler.daemons import ADMIN, TASKS, Scheduler, run_scheduler
 from tests.openclaw_stand_in import StandIn
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.needs("minutes")]
 
 PROMISED_SECONDS = 10.0
 

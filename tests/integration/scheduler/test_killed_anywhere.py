@@ -50,8 +50,8 @@ END = [
     f"{STORE}.archived before 1",
     f"{STORE}.archived after 1",
 ]
-SOME = {START[1], START[6], END[1]}
-"""Of each kind the one that would hurt most; all of them are CI's."""
+SOME = {START[6]}
+"""The one that would hurt most: the gateway has begun, and nobody has heard. All of them are CI's."""
 
 
 def _named(point: str) -> str:

@@ -15,7 +15,7 @@ from scheduler.core.task import Draft, Priority
 from tests.integration.processes import INHERITED, ROOT
 from tests.integration.scheduler.boards import opened, sqlite_url
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.needs("minutes")]
 
 CLAIMERS = 15
 TASKS = 2_000

@@ -12,6 +12,7 @@ from scheduler.blackboard.audit import BoardAuditStore
 from scheduler.blackboard.board import Board
 from scheduler.blackboard.store import Store
 from scheduler.core.errors import Code, Refused
+from scheduler.core.records import Notice
 from scheduler.core.task import Draft
 from tests.blackboard_model import ModelStore
 
@@ -121,5 +122,9 @@ def test_the_audit_log_may_be_kept_on_the_board(store: ModelStore) -> None:
     audit = BoardAuditStore(store)  # type: ignore[arg-type] # as above
     record = AuditRecord(1.0, "me", "config_changed", "pause", "ok", {})
     audit.write([record, replace(record, at=2.0)])
+    store.tell([Notice("coo", "a cause", "text", 1.0)])
+    ((number, _),) = store.notices_pending(1)
+    store.notice_done(number, 1.0)
     assert audit.prune(2.0) == 1
     assert store.audit == [replace(record, at=2.0)]
+    assert store.prune_notices(2.0) == 0, "they were pruned with it"
