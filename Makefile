@@ -51,7 +51,7 @@ setup: .venv/.ready ## make .venv with everything in it (run, test and check do 
 run: .venv/.ready ## start the sidecar; without SIDECAR_API_KEY also a simulated NVIDIA API
 	@$(BIN)/python deploy/run.py
 
-# As many tests side by side as there are cores; `make check` runs the same under coverage, one by one.
+# As many tests side by side as there are cores.
 runner := python -m pytest --numprocesses auto --dist worksteal
 
 test: .venv/.ready ## the whole test suite (ARGS='-k words' for a part of it)
@@ -64,8 +64,8 @@ check: .venv/.ready ## what CI runs: format, lint, types, import contracts, dead
 	$(call step,lint-imports,$(BIN)/lint-imports --no-logo)
 	$(call step,vulture,$(BIN)/vulture)
 	$(call step,deptry,$(BIN)/deptry .)
-	$(call step,pytest,$(BIN)/coverage erase && $(MAKE) --no-print-directory test runner='coverage run -m pytest')
-	$(call step,coverage of the cores,$(BIN)/coverage report --include='proxy/core/*,scheduler/core/*' --fail-under=100)
+	$(call step,pytest,$(MAKE) --no-print-directory test)
+	$(call step,coverage of the cores,$(BIN)/coverage run -m pytest --quiet tests/core tests/shell && $(BIN)/coverage report --include='proxy/core/*,scheduler/core/*' --fail-under=100)
 
 bench: .venv/.ready ## measure overhead and budget (ARGS='--help' says what)
 	@$(BIN)/python -m bench $(ARGS)

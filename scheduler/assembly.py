@@ -165,6 +165,7 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         supervisor=supervisor,
         labels={agent.id: agent.label for agent in roster.agents.values()},
         has_sidecar=bool(settings.sidecar_url),
+        demonstration=settings.runner == "demo",
         interval_seconds=settings.tick_seconds,
         changed=changed,
     )

@@ -74,6 +74,8 @@ def run(settings: Settings, roster: Roster, notify: SdNotify, environ: Mapping[s
                 case broken:
                     _log.critical("board_broken", error=str(broken))
                     raise StartError(f"the board cannot be trusted any more: {broken}") from broken
+        except BoardError as error:  # another daemon works on it
+            raise StartError(str(error)) from error
         finally:
             store.close()
     finally:

@@ -1,12 +1,10 @@
 """What the API shows of the daemon and may ask of it: one place that reads everybody's statistics."""
 
 from collections.abc import Callable, Mapping
-from math import isinf
 from typing import Final
 
 from scheduler.audit.log import AuditLog
 from scheduler.blackboard.board import Board
-from scheduler.core.snapshot import AgentRecord
 from scheduler.metrics import DaemonPicture, agent_pictures
 from scheduler.supervision import Supervisor
 from scheduler.ticker import Report, Ticker
@@ -28,12 +26,13 @@ class Desk:
         supervisor: Supervisor,
         labels: Mapping[str, str],
         has_sidecar: bool,
+        demonstration: bool,
         interval_seconds: float,
         changed: Callable[[], None],
     ) -> None:
         self.board = board
         self._ticker, self._audit, self._supervisor = ticker, audit, supervisor
-        self._labels = labels
+        self._labels, self._demonstration = labels, demonstration
         self._has_sidecar, self._interval_seconds, self._changed = has_sidecar, interval_seconds, changed
 
     # -- asked for -------------------------------------------------------------------------------------
@@ -58,21 +57,27 @@ class Desk:
 
     def health(self) -> Mapping[str, Mapping[str, object]]:
         """How each part is, the database apart, which is asked when somebody wants to know."""
-        audit, sighting, capacity = self._audit.statistics(), self._ticker.sighting, self._ticker.capacity
+        audit, capacity = self._audit.statistics(), self._ticker.capacity
         parts: dict[str, Mapping[str, object]] = {
             "audit_logger": _part(HEALTHY if audit.healthy else DEGRADED, audit.last_error or ""),
             "sidecar": _part(HEALTHY if capacity.known else DEGRADED, capacity.error)
             if self._has_sidecar
             else _part("off", "no sidecar is configured: starts are limited by our own rules alone"),
-            "openclaw": _part(HEALTHY if sighting.up else DEGRADED, sighting.error)
-            if sighting.at
-            else _part("unknown", "nothing has been asked of it yet"),
+            "openclaw": self._openclaw(),
             "sources": {},
             "alerts": _part("off", ""),
         }
         for name, why in self._supervisor.parked.items():
             parts[name] = _part(DEGRADED, f"given up after repeated failures: {why}")
         return parts
+
+    def _openclaw(self) -> Mapping[str, object]:
+        sighting = self._ticker.sighting
+        if self._demonstration:
+            return _part("off", "demonstration: the scheduler plays the agents itself")
+        if not sighting.at:
+            return _part("unknown", "nothing has been asked of it yet")
+        return _part(HEALTHY if sighting.up else DEGRADED, sighting.error)
 
     def status(self) -> Mapping[str, object]:
         """What the daemon knows without asking anybody."""
@@ -109,15 +114,6 @@ class Desk:
             openclaw_up=ticker.sighting.up if ticker.sighting.at else None,
             agents=agent_pictures(self._labels, ticker.held, ticker.activities, clock.wall()),
         )
-
-
-def paused(records: Mapping[str, AgentRecord], now: float) -> list[Mapping[str, object]]:
-    """Who is paused now; `until` null: until somebody resumes it."""
-    return [
-        {"agent": record.agent, "until": None if isinf(until) else clock.rfc3339(until)}
-        for record in records.values()
-        if (until := record.paused_until) is not None and until > now
-    ]
 
 
 def _part(status: str, reason: str) -> Mapping[str, object]:

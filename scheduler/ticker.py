@@ -244,7 +244,9 @@ class Ticker:
             unseen = now - monotonic - self._ahead + (idle if idle > self._interval_seconds else 0.0)
         if abs(unseen) < STEP_SECONDS:
             return False
-        _log.warning("nobody_looked", seconds=round(unseen, 1))
+        # To have been away is how every restart begins; a clock that steps is somebody's to know.
+        log = _log.info if self._ahead is None else _log.warning
+        log("nobody_looked", seconds=round(unseen, 1))
         if unseen > 0:
             held = [Excuse(task.id, task.epoch, unseen) for task in board.held if task.held]
             await self._executor.carry_out(held, done, now)
@@ -268,7 +270,12 @@ class Ticker:
             return False
         refs = [RunRef(each.run_id, each.session_key, each.agent) for each in live]
         if refs or board.waiting or board.unarchived:  # else there is nothing to ask the gateway for
+            was_up, looked_before = self.sighting.up, self.sighting.at > 0
             self.sighting = _with_throttling(await self._runner.look(refs), refs, view.activities)
+            if not self.sighting.up and (was_up or not looked_before):
+                _log.warning("openclaw_away", error=self.sighting.error, consequence="nothing is started")
+            elif self.sighting.up and not was_up and looked_before:
+                _log.info("openclaw_back")
         return True
 
     def _world(self, board: BoardSnapshot) -> World:

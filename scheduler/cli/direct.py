@@ -59,6 +59,10 @@ class DirectBoard:
             self._store, verb, task, body, caller, wall(), received=received, max_attempts=self._max_attempts
         )
 
+    def output_places(self, card: Mapping[str, Any]) -> list[str]:
+        with as_told():
+            return [str(self._store.output_file(output)) for output in self._store.outputs(card["id"])]
+
     def changes(self, credentials: Credentials) -> Iterator[list[Mapping[str, Any]]]:
         """Other processes write too, and nobody tells us: a look at one number, twice a second."""
         with as_told():

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -22,6 +22,9 @@ from scheduler.cli.told import ToldError, wrong_usage
 from scheduler.cli.ways import Board, Credentials, Place, direct, find_place, remote
 from scheduler.core.claims import ClaimToken, parse_token
 from scheduler.core.errors import Refused
+
+if TYPE_CHECKING:
+    from scheduler.cli.upload import Upload
 
 _PANEL: Final = "The board, on every command"
 
@@ -111,11 +114,11 @@ class Line:
             raise wrong_usage("which task? Name its id, or use a ticket or a claim token")
         return token.task
 
-    def credentials(self, task: str | None) -> Credentials:
+    def credentials(self, task: str | None, *, ambient: bool = True) -> Credentials:
         """Who asks about this task. A claim in the environment speaks for its own task alone: whoever
-        exported it an hour ago means the task that he names now."""
+        exported it an hour ago means the task that he names now. Not `ambient`: it does not speak at all."""
         explicit = self._options.claim or (self._ticket.claim if self._ticket else None)
-        token = self._given_claim
+        token = self._given_claim if ambient or explicit is not None else None
         if explicit is None and token is not None and task not in {None, token.task}:
             token = None
         return Credentials(self.name, token, only_claim=self._ticket is not None)
@@ -152,10 +155,18 @@ class Line:
         """Of this process."""
         return self._environ
 
-    def ask(self, verb: str, task: str | None, body: Mapping[str, object], **more: Any) -> Any:
-        """One question, one answer."""
+    def ask(
+        self,
+        verb: str,
+        task: str | None,
+        body: Mapping[str, object],
+        *,
+        ambient: bool = True,
+        upload: "Upload | None" = None,
+    ) -> Any:
+        """One question, one answer. Not `ambient`: without the claim of the environment."""
         with self.board() as board:
-            return board.ask(verb, task, body, self.credentials(task), **more)
+            return board.ask(verb, task, body, self.credentials(task, ambient=ambient), upload=upload)
 
 
 def shared_options(context: typer.Context, options: Options) -> None:

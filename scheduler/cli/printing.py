@@ -1,7 +1,8 @@
 """What commands print: JSON for programs, tables and sentences for people.
 
 The rule: text of others is data. Its control characters are shown, not sent to a terminal, and no markup in
-it means anything. To a terminal tables are drawn by rich; into a pipe they are plain columns, never cut.
+it means anything. To a terminal tables are drawn by rich, and what is too long for it goes on below itself,
+reasons first and ids never; into a pipe they are plain columns. Nothing is ever cut.
 """
 
 import json
@@ -28,6 +29,15 @@ COLOURS: Final[Mapping[str, str]] = {
     "warn": "yellow",
     "bad": "red",
 }
+
+
+_REASONS: Final = frozenset({"BECAUSE", "REASON", "REVIEW", "WAITING FOR", "WHAT"})
+_TITLES: Final = frozenset({"TITLE"})
+_COMMANDS: Final = frozenset({"WHAT HELPS", "WHAT NEXT"})
+_NARROWED: Final = ((_REASONS, 16), (_TITLES, 20), (_COMMANDS, 16), (_REASONS, 10), (_COMMANDS, 10))
+"""Which columns give way, and down to what, one after the other; all others never do."""
+_GAP: Final = 2
+_SOON_SECONDS: Final = 120
 
 
 def clean(text: str, *, keep: str = "") -> str:
@@ -60,8 +70,7 @@ def warn(text: str) -> None:
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
     """One line per row; cells that hold several lines are put on one."""
     cells = [[_cell(value) for value in row] for row in rows]
-    if sys.stdout.isatty():
-        _draw(heads, cells, title)
+    if sys.stdout.isatty() and _draw(heads, cells, title):
         return
     widths = [max(len(cell) for cell in column) for column in zip(heads, *cells, strict=True)]
     if title:
@@ -71,18 +80,46 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, title: str 
         say(line.rstrip())
 
 
-def _draw(heads: Sequence[str], cells: Sequence[Sequence[str]], title: str) -> None:
-    from rich.console import Console  # noqa: PLC0415 - nobody looks at a pipe
+def _draw(heads: Sequence[str], cells: Sequence[Sequence[str]], title: str) -> bool:
+    """False: this terminal is too narrow for it."""
+    from rich.cells import cell_len  # noqa: PLC0415 - nobody looks at a pipe
+    from rich.console import Console  # noqa: PLC0415 - likewise
     from rich.table import Table  # noqa: PLC0415 - likewise
     from rich.text import Text  # noqa: PLC0415 - likewise
 
-    drawn = Table(title=Text(title, style="bold") if title else None, title_justify="left", box=None)
-    for index, head in enumerate(heads):
-        last = index == len(heads) - 1
-        drawn.add_column(Text(head), style=None, no_wrap=not last, overflow="fold" if last else "ellipsis")
+    console = Console(highlight=False)
+    needed = [max(map(cell_len, column)) for column in zip(heads, *cells, strict=True)]
+    widths = fitted(heads, needed, console.width)
+    if widths is None:
+        return False
+    drawn = Table(
+        title=Text(title, style="bold") if title else None,
+        title_justify="left",
+        box=None,
+        padding=(0, _GAP, 0, 0),
+        pad_edge=False,
+    )
+    for head, width in zip(heads, widths, strict=True):
+        drawn.add_column(Text(head), width=width, overflow="fold")
     for row in cells:
         drawn.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
-    Console(highlight=False).print(drawn)
+    console.print(drawn)
+    return True
+
+
+def fitted(heads: Sequence[str], needed: Sequence[int], room: int) -> list[int] | None:
+    """How wide each column is, within `room`; None if that cannot be. Of several the widest gives way."""
+    widths = list(needed)
+    excess = sum(widths) + _GAP * (len(widths) - 1) - room
+    for names, least in _NARROWED:
+        columns = [index for index, head in enumerate(heads) if head in names]
+        while excess > 0 and columns:
+            widest = max(columns, key=lambda index: widths[index])
+            if widths[widest] <= max(least, len(heads[widest])):
+                break
+            widths[widest] -= 1
+            excess -= 1
+    return None if excess > 0 else widths
 
 
 def _cell(value: object) -> str:
@@ -98,6 +135,17 @@ def moment(text: Any) -> str:
     if not isinstance(text, str):
         return "-"
     return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def soon(text: Any, now: float) -> str:
+    """`in 20 s`, `13:20`, and with the date on another day; what should have been is told as now."""
+    if not isinstance(text, str):
+        return "-"
+    seconds = int(parse_time(text) - now)
+    if seconds < _SOON_SECONDS:
+        return f"in {seconds} s" if seconds > 0 else "now"
+    then, today = (datetime.fromtimestamp(at).astimezone() for at in (parse_time(text), now))
+    return f"{then:%H:%M}" if then.date() == today.date() else f"{then:%Y-%m-%d %H:%M}"
 
 
 def ago(text: Any, now: float) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from scheduler.cli.told import ToldError, wrong_usage
 from scheduler.cli.ways import Credentials
+from scheduler.core.errors import Code
 from scheduler.verbs.outcomes import BUSY, OUTCOMES, UNAVAILABLE
 
 if TYPE_CHECKING:
@@ -103,7 +104,29 @@ class RemoteBoard:
         elif method != "GET":
             headers["Content-Type"] = "application/json"
             content = json.dumps(body).encode()
-        return self._exchange(method, path, content, headers)
+        try:
+            return self._exchange(method, path, content, headers)
+        except ToldError as error:
+            if error.code == Code.NOT_FOUND and not self._has_tasks():
+                raise self._no_board(404) from error
+            raise
+
+    def _has_tasks(self) -> bool:
+        """The sidecar too calls a path not found, in our own words; but every board has a list of tasks."""
+        try:
+            self._exchange("GET", f"{_TASKS}?limit=1", None, {"Accept": "application/json"})
+        except ToldError as error:
+            return error.code != Code.NOT_FOUND
+        return True
+
+    def output_places(self, card: Mapping[str, Any]) -> list[str]:
+        """By name; one that another of the same name has come after, by its number."""
+        names = [output["name"] for output in card["outputs"]]
+        at = f"{self._address}{_TASKS}/{quote(card['id'], safe='')}/outputs"
+        return [
+            f"{at}/{number if name in names[number:] else quote(name, safe='')}"
+            for number, name in enumerate(names, start=1)
+        ]
 
     def changes(self, credentials: Credentials) -> Iterator[list[Mapping[str, Any]]]:
         """As the server sends them; a comment now and then says that it is there."""
@@ -184,12 +207,17 @@ class RemoteBoard:
             return value
         error = value.get("error") if isinstance(value, dict) else None
         if not isinstance(error, dict) or not isinstance(error.get("code"), str):
-            raise ToldError(
-                UNAVAILABLE, f"what answers at {self._address} (status {status}) is not the board", 5
-            )
+            raise self._no_board(status)
         code = error["code"]
         exit_code = OUTCOMES[code].exit_code if code in OUTCOMES else _EXIT_BY_STATUS.get(status, 1)
         raise ToldError(code, str(error.get("message", "")), exit_code)
+
+    def _no_board(self, status: int) -> ToldError:
+        return ToldError(
+            UNAVAILABLE,
+            f"something answers at {self._address} (status {status}), but that is no agent-scheduler",
+            5,
+        )
 
     def _away(self, error: Exception) -> ToldError:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

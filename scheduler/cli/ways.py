@@ -53,6 +53,9 @@ class Board(Protocol):
     ) -> Any:
         """The answer, as JSON. Raises ToldError for every other outcome."""
 
+    def output_places(self, card: Mapping[str, Any]) -> list[str]:
+        """Where each output of a card that was read in full is to be had: files, or addresses."""
+
     def changes(self, credentials: Credentials) -> Iterator[list[Mapping[str, Any]]]:
         """Events from now on, as they happen, without end. Raises ToldError."""
 

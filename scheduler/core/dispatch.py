@@ -97,7 +97,8 @@ def _nobody_starts(world: World, now: float) -> Reason | None:
     if paused := _paused(world.board, EVERYBODY, now):
         return "all agents are paused", paused[0]
     if not world.sighting.up:
-        return "OpenClaw's gateway does not answer", None
+        why = f": {world.sighting.error}" if world.sighting.error else ""
+        return f"OpenClaw's gateway does not answer{why}", None
     if capacity.known and capacity.blocked is not None:
         return f"the model API is blocked: {capacity.blocked.reason}", None
     if capacity.known and capacity.quiet_until is not None and capacity.quiet_until > now:

@@ -6,7 +6,7 @@ others as the long options of the command line, with `_` for `-`.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -159,16 +159,41 @@ def read(kind: type[B], body: object, *, strict: bool) -> B:
     try:
         asked = msgspec.convert(body, kind, strict=strict)
     except msgspec.ValidationError as error:
-        raise Refused(Code.INVALID, _in_words(str(error))) from error
+        raise Refused(Code.INVALID, _in_words(str(error), kind)) from error
     for name, text in _texts(asked):
         _check_storable(name, text)
     return asked
 
 
-def _in_words(problem: str) -> str:
+_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "priority": get_args(PriorityWord),
+    "status": tuple(Status),
+    "source": tuple(Source),
+    "decision": tuple(Verdict),
+}
+"""Of the fields that take one of a few."""
+_UNKNOWN: Final = "Object contains unknown field `"
+_NO_WORD: Final = "Invalid enum value "
+
+
+def _in_words(problem: str, kind: type[Struct]) -> str:
     """msgspec says "Expected `str`, got `int` - at `$.title`"; people look for the name first."""
     what, at, where = problem.partition(" - at `$.")
-    return f"{where.rstrip('`')}: {what[:1].lower()}{what[1:]}" if at else what
+    name = where.rstrip("`")
+    if what.startswith(_UNKNOWN):
+        return _unknown(what.removeprefix(_UNKNOWN).rstrip("`"), kind)
+    field = name.partition("[")[0]
+    if what.startswith(_NO_WORD) and field in _WORDS:
+        *others, last = _WORDS[field]
+        return f"{field} is {', '.join(others)} or {last}, not {what.removeprefix(_NO_WORD)}"
+    return f"{name}: {what[:1].lower()}{what[1:]}" if at else what
+
+
+def _unknown(field: str, kind: type[Struct]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - only for who mistypes
+
+    meant = get_close_matches(field, kind.__struct_fields__, n=1)
+    return f"unknown field '{field}'" + (f": did you mean '{meant[0]}'?" if meant else "")
 
 
 def _texts(asked: Struct) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ WAITING, LEAVING = 500, 250
 FAST = {"SIDECAR_RATE_RPM": "60000", "SIDECAR_BUCKET_CAPACITY": "1000"}
 
 
+@pytest.mark.needs("minutes")
 async def test_of_five_hundred_that_wait_those_that_leave_never_reach_the_upstream(tmp_path: Path) -> None:
     """A Retry-After holds all of them back until every second one has left (which takes about a second)."""
     with trio.fail_after(60):

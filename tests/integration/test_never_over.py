@@ -28,6 +28,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.needs("minutes")
 async def test_four_kills_in_a_window_never_lead_over_the_limit_and_leave_no_slot_lost(
     tmp_path: Path,
 ) -> None:

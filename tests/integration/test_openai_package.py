@@ -40,6 +40,7 @@ async def test_a_streamed_answer_arrives_intact_with_its_usage(tmp_path: Path) -
         assert await _statuses(simulator) == [200]
 
 
+@pytest.mark.needs("minutes")
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_two_429s_of_the_upstream_are_not_seen_by_the_program(tmp_path: Path, streamed: bool) -> None:
     async with _pair(tmp_path) as (simulator, sidecar):

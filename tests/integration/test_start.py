@@ -14,6 +14,7 @@ pytestmark = pytest.mark.integration
 NOWHERE = "http://127.0.0.1:9"
 
 
+@pytest.mark.needs("minutes")
 async def test_an_obstacle_is_named_and_the_state_directory_let_go(tmp_path: Path) -> None:
     """A state directory that another sidecar holds; a port that it listens on."""
     other = tmp_path / "other"

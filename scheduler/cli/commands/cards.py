@@ -1,7 +1,7 @@
 """`create`, `list`, `read`, `set`: what concerns cards as such."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -127,13 +127,16 @@ def read(
     events: Annotated[bool, typer.Option("--events", help="With everything that happened.")] = False,
 ) -> None:
     """Show a task and what stands beside it."""
-    card = line.ask("read", line.task(task), {"full": True})
+    named = line.task(task)
+    with line.board() as board:
+        card = board.ask("read", named, {"full": True}, line.credentials(named))
+        places = [] if line.as_json else board.output_places(card)
     if not events:
         del card["events"]
     if line.as_json:
         print_json(card)
         return
-    print_card(card)
+    print_card(card, places)
 
 
 def set_(
@@ -214,7 +217,8 @@ def _entries(given: list[str] | None) -> list[str] | None:
     return [] if given == [""] else given
 
 
-def print_card(card: Mapping[str, Any]) -> None:
+def print_card(card: Mapping[str, Any], places: Sequence[str]) -> None:
+    """For people. `places`: where each of its outputs is to be had."""
     say(f"{card['id']}  {card['title']}".replace("\n", " "))
     facts = [
         ("status", card["status"]),
@@ -233,31 +237,40 @@ def print_card(card: Mapping[str, Any]) -> None:
         ("not before", card["not_before"] and moment(card["not_before"])),
         ("waits", card["waiting_because"]),
         ("expected", card["expected_start_at"] and moment(card["expected_start_at"])),
-        ("waits for", card["waiting_for"]),
-        ("blocked", card["blocked_reason"]),
+        ("waiting for", card["waiting_for"]),
+        ("failed" if card["status"] == "failed" else "blocked", card["blocked_reason"]),
         ("created", moment(card["created_at"])),
         ("progress", card["progress_at"] and moment(card["progress_at"])),
     ]
     for name, value in facts:
         if value is not None:
-            say(f"  {name:11}  {value}".replace("\n", " "))
+            say(f"  {f'{name}:':12}  {value}".replace("\n", " "))
     if card["description"]:
         say(f"\n{card['description'].rstrip()}")
-    for output in card["outputs"]:
-        final = ", final" if output["final"] else ""
-        say(f"\n{_head(output)}: output {output['name']}, {output['size_bytes']} bytes{final}")
-    for kind in ("comments", "observations"):
-        for said in card[kind]:
-            say(f"\n{_head(said)}, {kind.removesuffix('s')}:\n{said['text'].rstrip()}")
-    for decision in card["decisions"]:
-        reason = f": {decision['reason']}" if decision["reason"] else ""
-        say(f"\n{moment(decision['at'])} {decision['by']}: {decision['decision']}{reason}")
+    for _, told in sorted(_told(card, places), key=lambda each: each[0]):
+        say(f"\n{told}")
     if card.get("events"):
         say()
         table(
             ("WHEN", "WHO", "WHAT", "FROM", "TO"),
             ((moment(e["at"]), e["who"], e["what"], e["from"], e["to"]) for e in card["events"]),
         )
+
+
+def _told(card: Mapping[str, Any], places: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What was handed in, said and decided, each with its time: in UTC, so that text sorts as time does."""
+    for output, place in zip(card["outputs"], places, strict=False):  # one more may have come since
+        final = ", final" if output["final"] else ""
+        yield (
+            output["at"],
+            f"{_head(output)}: output {output['name']}, {output['size_bytes']} bytes{final}\n{place}",
+        )
+    for kind in ("comments", "observations"):
+        for said in card[kind]:
+            yield said["at"], f"{_head(said)}, {kind.removesuffix('s')}:\n{said['text'].rstrip()}"
+    for decision in card["decisions"]:
+        reason = f": {decision['reason']}" if decision["reason"] else ""
+        yield decision["at"], f"{moment(decision['at'])} {decision['by']}: {decision['decision']}{reason}"
 
 
 def _head(entry: Mapping[str, Any]) -> str:

@@ -48,7 +48,8 @@ def claim(
         raise wrong_usage("who claims? Say --agent AGENT")
     body: dict[str, object] = {"agent": agent, "ttl": seconds("--ttl", ttl)}
     body = {name: value for name, value in body.items() if value is not None}
-    claimed = line.ask("claim-next" if next_ else "claim", task, body)
+    # Whoever names the agent needs no claim to say who it is: one left in the environment stays out of it.
+    claimed = line.ask("claim-next" if next_ else "claim", task, body, ambient=agent is None)
     if line.as_json:
         print_json(claimed)
         return

@@ -10,7 +10,7 @@ import typer
 
 from scheduler.cli.commands.cards import every_task, print_card
 from scheduler.cli.line import Line
-from scheduler.cli.printing import ago, moment, print_json, say, table
+from scheduler.cli.printing import ago, moment, print_json, say, soon, table
 from scheduler.cli.ways import Board
 from scheduler.core.states import Status
 from shared.clock import wall
@@ -77,39 +77,49 @@ def _show(seen: Mapping[str, Any]) -> None:
     counts, tasks = seen["counts"], seen["tasks"]
     say(", ".join(f"{count} {status}" for status, count in counts.items() if count) or "The board is empty.")
     now = wall()
+    at_work = [*tasks["claimed"], *tasks["working"]]
+    waiting = any(c["waiting_for"] for c in at_work)
     _section(
         "At work",
-        ("ID", "STATUS", "AGENT", "TURNS", "LAST PROGRESS", "TITLE"),
+        ("ID", "STATUS", "AGENT", "TURNS", "PROGRESS", "TITLE", *(["WAITING FOR"] if waiting else [])),
         [
-            (c["id"], c["status"], c["claimant"], c["turns"], ago(c["progress_at"], now), c["title"])
-            for c in (*tasks["claimed"], *tasks["working"])
+            (
+                c["id"],
+                c["status"],
+                c["claimant"],
+                c["turns"],
+                ago(c["progress_at"], now),
+                c["title"],
+                *([c["waiting_for"]] if waiting else []),
+            )
+            for c in at_work
         ],
     )
     _section(
         "In review",
-        ("ID", "SINCE", "REVIEW", "TITLE", "TO ACCEPT"),
+        ("ID", "SINCE", "REVIEW", "TITLE", "WHAT NEXT"),
         [
             (
                 c["id"],
                 ago(c["updated_at"], now),
                 c["review"],
                 c["title"],
-                f"blackboard decide {c['id']} --accept",
+                _what_next(c),
             )
             for c in tasks["review"]
         ],
     )
     _section(
         "Waiting",
-        ("ID", "PRIORITY", "ASSIGNEE", "EXPECTED", "BECAUSE", "TITLE"),
+        ("ID", "PRIORITY", "ASSIGNEE", "EXPECTED", "TITLE", "BECAUSE"),
         [
             (
                 c["id"],
                 c["priority"],
                 c["assignee"],
-                moment(c["expected_start_at"]),
-                c["waiting_because"],
+                soon(c["expected_start_at"], now),
                 c["title"],
+                c["waiting_because"],
             )
             for c in tasks["pending"]
         ],
@@ -121,7 +131,7 @@ def _show(seen: Mapping[str, Any]) -> None:
     )
     _section(
         "Failed",
-        ("ID", "WHEN", "TITLE", "REASON", "TO TRY AGAIN"),
+        ("ID", "WHEN", "TITLE", "REASON", "WHAT HELPS"),
         [
             (
                 c["id"],
@@ -148,6 +158,13 @@ def _section(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]])
         say(f"… and {len(rows) - SHOWN} more: blackboard list")
 
 
+def _what_next(card: Card) -> str:
+    """Of what is in review: only a person who has read it accepts it."""
+    if card["review"] != "person":
+        return card["waiting_because"] or "being checked"
+    return f"blackboard read {card['id']}, then blackboard decide {card['id']} --accept"
+
+
 def _what_helps(card: Card) -> str:
     match card["blocked_by"]:
         case "approval":
@@ -163,7 +180,8 @@ def _refresh(line: Line, board: Board, task: str | None) -> None:
     if task is None:
         _show(_look(line, board))
     else:
-        print_card(board.ask("read", task, {"full": True}, line.credentials(None)))
+        card = board.ask("read", task, {"full": True}, line.credentials(None))
+        print_card(card, board.output_places(card))
     sys.stdout.flush()
 
 

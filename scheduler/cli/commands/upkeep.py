@@ -32,6 +32,10 @@ def backup(line: Line, file: File) -> None:
     from scheduler.blackboard import backup as copies  # noqa: PLC0415 - two commands keep boards
 
     place = line.place()
+    target = Path(file).absolute()
+    if place.file is not None and not target.parent.is_dir():
+        raise wrong_usage(f"there is no directory {target.parent} to put a backup in")
+    replaced = target.exists()
     with as_told():
         made = copies.backup(place.url, Path(file))
     if isinstance(made, copies.ByServer):
@@ -40,7 +44,8 @@ def backup(line: Line, file: File) -> None:
     if line.as_json:
         print_json({"backup": str(made), "size_bytes": size, "artifacts": str(place.artifacts)})
     else:
-        say(f"The board is copied to {made}, {size} bytes; now copy {place.artifacts} too.")
+        instead = " (replaced what was there)" if replaced else ""
+        say(f"The board is copied to {made}{instead}, {size} bytes; now copy {place.artifacts} too.")
 
 
 def restore(

@@ -9,6 +9,7 @@ import trio
 from tests.edge.scheduler.commands import Shell
 from tests.edge.scheduler.office import ADMIN, Office
 from tests.edge.scheduler.served import served
+from tests.fresh_board import fresh_board
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 @pytest.fixture(params=["on the database", "over HTTP"])
 def board(request: pytest.FixtureRequest, shell: Shell) -> Iterator[Shell]:
     """A shell whose commands reach one board, by either way."""
-    database = f"sqlite:///{shell.home}/board.db"
+    database = fresh_board(shell.home / "board.db")
     if request.param == "on the database":
         shell.always("--db", database)
         yield shell

@@ -18,6 +18,7 @@ from scheduler.metrics import Metrics
 from shared.asgi import Receive, Scope, Send
 from shared.guard import Guard
 from tests.edge.asgi import Client, Talk
+from tests.fresh_board import fresh_board
 
 ADMIN = "the-admin-token-of-this-board"
 TASKS = "/api/blackboard/tasks"
@@ -120,7 +121,7 @@ class Office:
 
     def __init__(self, directory: Path, nursery: trio.Nursery, *, listen_host: str = "127.0.0.1") -> None:
         self.artifacts = directory / "artifacts"
-        self.store = Store.open(f"sqlite:///{directory}/board.db", artifacts=self.artifacts)
+        self.store = Store.open(fresh_board(directory / "board.db"), artifacts=self.artifacts)
         self.board = InlineBoard(self.store)
         self.desk = DeskNotes(self.board)
         self.seen_changes: list[str] = []

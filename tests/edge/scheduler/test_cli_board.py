@@ -2,14 +2,21 @@
 
 import json
 import os
+import re
 import sys
+import urllib.request
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from scheduler.cli.commands import cards, holding, overview, steering, upkeep
+from scheduler.cli.printing import fitted, soon
 from scheduler.cli.ways import UNDER_A_CLAIM
+from scheduler.core.errors import Refused
 from scheduler.verbs import VERBS
+from scheduler.verbs.bodies import Create, Decide, read
+from shared.clock import rfc3339
 from tests.edge.scheduler.commands import Shell
 from tests.edge.scheduler.test_wire import CONTRACT
 
@@ -233,6 +240,142 @@ def test_a_terminal_gets_tables_that_are_drawn(board: Shell, monkeypatch: pytest
     assert f"[bold]number {overview.SHOWN}" not in shown
     assert "… and 2 more" in shown
     assert "[bold]number 31" in board("list").out
+
+
+def test_eighty_columns_show_ids_titles_and_moments_whole(
+    board: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(8):
+        board.json(
+            "create", "--title", f"Write chapter {number:06}", "--assignee", "researcher",
+            "--priority", "urgent", "--depends-on", "T-0001" if number else "",
+        )  # fmt: skip
+    claimed = board.json("claim", "T-0001", "--agent", "researcher")
+    board.json("heartbeat", "--claim", claimed["claim"], "--waiting-for", "the continuous integration to end")
+    board.json("block", "T-0008", "--reason", "which of the many chapters is meant here? " * 3)
+    board.set(COLUMNS="80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    shown = re.sub(r"\x1b\[\d+m", "", board("board").out)
+    assert "\x1b" not in shown
+    assert max(len(line) for line in shown.splitlines()) <= 80
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown
+    for number in range(8):
+        assert f"T-{number + 1:04}" in shown
+        assert f"Write chapter {number:06}" in shown
+    assert shown.count("urgent") == 6
+    assert shown.count("researcher") == 7
+
+
+@pytest.mark.parametrize(
+    ("heads", "needed", "widths"),
+    [
+        (("ID", "TITLE", "BECAUSE"), (6, 30, 40), [6, 30, 40]),
+        (("ID", "TITLE", "BECAUSE"), (6, 30, 90), [6, 30, 40]),
+        (("ID", "TITLE", "BECAUSE"), (6, 90, 90), [6, 54, 16]),
+        (("ID", "AGENT", "TITLE", "BECAUSE"), (6, 36, 90, 90), [6, 36, 20, 12]),
+        (("ID", "AGENT", "TITLE", "BECAUSE"), (6, 50, 90, 90), None),
+    ],
+)
+def test_reasons_become_narrow_first_and_titles_down_to_twenty(
+    heads: tuple[str, ...], needed: tuple[int, ...], widths: list[int] | None
+) -> None:
+    assert fitted(heads, needed, 80) == widths
+
+
+def test_a_start_is_told_as_soon_as_it_is() -> None:
+    noon = datetime(2026, 3, 1, 12).astimezone().timestamp()
+    assert soon(None, noon) == "-"
+    assert soon(rfc3339(noon - 5), noon) == "now"
+    assert soon(rfc3339(noon + 20), noon) == "in 20 s"
+    assert soon(rfc3339(noon + 4_800), noon) == "13:20"
+    assert soon(rfc3339(noon + 91_200), noon) == "2026-03-02 13:20"
+
+
+def test_what_was_handed_in_stands_where_it_came_and_where_it_lies(board: Shell) -> None:
+    board.json("create", "--title", "x", "--review", "person")
+    for name, text in (("a b.md", "first"), ("a b.md", "second")):
+        board.json("comment", "T-0001", f"before {text}")
+        board.json("output", "T-0001", "--text", text, "--name", name)
+    shown = board("read", "T-0001").out
+    said = [shown.index(text) for text in ("before first", ", 5 bytes", "before second", ", 6 bytes")]
+    assert said == sorted(said)
+    places = [line for line in shown.splitlines() if line.startswith(("/", "http://"))]
+    if "--url" in board._before:
+        paths = [place.partition("/api/")[2] for place in places]
+        assert paths == [f"blackboard/tasks/T-0001/outputs/{name}" for name in ("1", "a%20b.md")]
+        contents = [urllib.request.urlopen(place).read() for place in places]  # noqa: S310 - ours
+    else:
+        contents = [Path(place).read_bytes() for place in places]
+    assert contents == [b"first", b"second"]
+
+
+def test_only_what_a_person_reviews_is_a_persons_to_accept(board: Shell) -> None:
+    for review in ("person", "accept_nonempty"):
+        task = board.json("create", "--title", "x", "--review", review)["id"]
+        board.json("output", "--claim", claim(board, task), "--text", "x", "--final")
+    shown = board("board").out
+    assert "blackboard read T-0001, then blackboard decide T-0001 --accept" in shown
+    assert "being checked" in shown
+    assert "decide T-0002" not in shown
+
+
+def test_what_a_task_waits_for_and_why_it_failed_is_called_so(board: Shell) -> None:
+    board.json("create", "--title", "x")
+    token = claim(board)
+    board.json("heartbeat", "--claim", token, "--waiting-for", "the build")
+    assert "waiting for: the build" in " ".join(board("read", "T-0001").out.split())
+    assert "the build" in board("board").out
+    board.json("fail", "--claim", token, "--reason", "no compiler")
+    shown = " ".join(board("read", "T-0001").out.split())
+    assert "failed: no compiler" in shown
+    assert "blocked:" not in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("set", "T-0001", "--priority", "hi"), "priority is urgent, high, normal or low, not 'hi'"),
+        (
+            ("list", "--status", "new"),
+            "status is pending, claimed, working, review, done, blocked or failed, not 'new'",
+        ),
+    ],
+)
+def test_a_wrong_word_is_told_with_the_right_ones(board: Shell, words: tuple[str, ...], told: str) -> None:
+    board.json("create", "--title", "x")
+    assert told in board(*words).err
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "told"),
+    [
+        (Create, {"titel": "x"}, "unknown field 'titel': did you mean 'title'?"),
+        (Create, {"title": "x", "zzz": 1}, "unknown field 'zzz'"),
+        (
+            Create,
+            {"title": "x", "source": "post"},
+            "source is blackboard, workboard, multica or todo, not 'post'",
+        ),
+        (Decide, {"decision": "yes"}, "decision is accept, rework, approve or reject, not 'yes'"),
+    ],
+)
+def test_a_wrong_field_is_told_with_what_was_meant(
+    kind: type[Create | Decide], body: dict[str, object], told: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        read(kind, body, strict=True)
+    assert refused.value.message == told
+
+
+def test_who_names_an_agent_does_not_mean_the_claim_of_the_environment(board: Shell) -> None:
+    for title in ("mine", "another", "a third"):
+        board.json("create", "--title", title)
+    board.set(BLACKBOARD_CLAIM=claim(board))
+    assert board.json("claim", "--next", "--agent", "bob")["task"]["claimant"] == "bob"
+    assert board.json("claim", "T-0003", "--agent", "carl")["task"]["claimant"] == "carl"
+    board.json("fail", "T-0001", "--reason", "over")
+    board.json("retry", "T-0001")
+    assert board.json("claim", "T-0001", "--agent", "carl")["task"]["claimant"] == "carl"
 
 
 def test_an_empty_word_empties_what_may_be_empty(board: Shell) -> None:

@@ -43,6 +43,15 @@ def test_what_was_backed_up_comes_back(kept: Shell) -> None:
     assert "What was there before is" in kept("restore", "again.db", "-y").out
 
 
+def test_a_backup_says_what_it_replaces_and_makes_no_directories(kept: Shell) -> None:
+    assert "replaced" not in kept("backup", "copy.db").out
+    kept.json("create", "--title", "later")
+    assert "replaced" in kept("backup", "copy.db").out
+    assert len(kept.json("list", "--db", "sqlite:///copy.db")) == 2
+    assert kept.error("backup", "nowhere/copy.db") == (2, "usage")
+    assert not (kept.home / "nowhere").exists()
+
+
 def test_a_restore_that_nobody_confirms_changes_nothing(kept: Shell) -> None:
     kept.json("backup", "copy.db")
     kept.json("create", "--title", "later")

@@ -17,6 +17,7 @@ from scheduler.cli.located import Located, _by_settings, locate
 from scheduler.cli.remote import Address
 from scheduler.cli.told import ToldError
 from scheduler.settings import Settings
+from shared.answers import error_body
 from shared.settings import load
 from tests.edge.scheduler.commands import Shell
 from tests.edge.scheduler.office import ADMIN
@@ -252,16 +253,17 @@ Behaviour = Callable[[socket.socket], object]
 
 
 @contextmanager
-def answering(behave: Behaviour) -> Iterator[str]:
-    """Something that listens and is no board; one connection."""
+def answering(behave: Behaviour, connections: int = 1) -> Iterator[str]:
+    """Something that listens and is no board; for so many connections."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def once() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                behave(connection)
+        def serve() -> None:
+            for _ in range(connections):
+                connection, _peer = listener.accept()
+                with connection:
+                    behave(connection)
 
-        thread = threading.Thread(target=once)
+        thread = threading.Thread(target=serve)
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         thread.join(timeout=10)
@@ -294,6 +296,16 @@ def test_what_is_no_board_is_exit_code_5(shell: Shell, answer: bytes) -> None:
     with answering(says(answer)) as address:
         ended = shell("--json", "--url", address, "read", "T-0001")
     assert ended.error == (5, "database_unavailable")
+
+
+def test_the_sidecar_is_no_scheduler_though_it_calls_a_path_not_found(shell: Shell) -> None:
+    answer = error_body("not_found", "there is nothing at this path")
+    head = b"HTTP/1.1 404 No\r\nContent-Length: %d\r\n\r\n" % len(answer)
+    for words in (("read", "T-0001"), ("list",), ("stop", "T-0001"), ("claim", "--next", "--agent", "ada")):
+        with answering(says(head + answer), connections=2) as address:
+            ended = shell("--url", address, *words)
+        assert ended.code == 5
+        assert "that is no agent-scheduler" in ended.err
 
 
 def test_nobody_there_is_exit_code_5(shell: Shell) -> None:

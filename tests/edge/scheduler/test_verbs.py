@@ -12,6 +12,7 @@ from scheduler.blackboard.store import Store
 from scheduler.core.claims import parse_token
 from scheduler.core.errors import Code, Refused
 from scheduler.verbs import NEXT, OUTCOMES, VERBS, Caller, Holder, Operator, Reader, failure, perform
+from tests.fresh_board import fresh_board
 
 Ask = Callable[..., Any]
 ONLY_OPERATORS = {"create", "set", "decide", "retry", "stop", "cancel", "answer", "archive"}
@@ -20,7 +21,7 @@ ONLY_OPERATORS = {"create", "set", "decide", "retry", "stop", "cancel", "answer"
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     store = Store.open(
-        f"sqlite:///{tmp_path}/board.db", artifacts=tmp_path / "artifacts", high_risk=("delete_file",)
+        fresh_board(tmp_path / "board.db"), artifacts=tmp_path / "artifacts", high_risk=("delete_file",)
     )
     yield store
     store.close()

@@ -28,7 +28,7 @@ from scheduler.core.states import Status
 from scheduler.core.task import Draft, Task
 from tests.integration.scheduler.boards import opened, sqlite_url
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.needs("minutes")]
 
 SHORTLY = 0.2
 CARD = Draft("a task")

@@ -14,7 +14,7 @@ from scheduler.checks import ChecksError, Finding, OutputFile, run, run_checks
 from scheduler.checks.run import LONGEST_MESSAGE
 from scheduler.core.expects import Check, Kind, parse
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.needs("minutes")]
 
 EVIL: Final = "(a+)+$"
 """Tries every way to split a row of a's: twice as many with each further one."""

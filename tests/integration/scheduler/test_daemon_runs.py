@@ -34,6 +34,7 @@ exit 1
 """
 
 
+@pytest.mark.needs("minutes")
 async def test_a_demonstration_from_end_to_end_is_one_model_request(tmp_path: Path) -> None:
     with trio.fail_after(60):
         async with (

@@ -26,7 +26,7 @@ from tests.integration.scheduler.daemons import (
     settings,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.needs("minutes")]
 
 
 async def test_the_manager_hears_ready_then_signs_of_life_then_stopping(tmp_path: Path) -> None:
@@ -43,7 +43,6 @@ async def test_the_manager_hears_ready_then_signs_of_life_then_stopping(tmp_path
             assert await scheduler.process.wait() == 0
 
 
-@pytest.mark.needs("minutes")
 async def test_everything_in_the_state_directory_is_its_owners_alone(tmp_path: Path) -> None:
     """Also below a generous umask, and also what is made later: outputs, tickets, audit files."""
     before = os.umask(0)
@@ -81,7 +80,6 @@ async def _archived(scheduler: Scheduler) -> bool:
     return bool(scheduler.log_lines("session_archived"))
 
 
-@pytest.mark.needs("minutes")
 async def test_the_admin_token_is_made_once_and_kept(tmp_path: Path) -> None:
     with trio.fail_after(30):
         tokens = []
@@ -96,7 +94,6 @@ async def test_the_admin_token_is_made_once_and_kept(tmp_path: Path) -> None:
         assert tokens[0] == tokens[1]
 
 
-@pytest.mark.needs("minutes")
 async def test_a_hang_up_of_the_terminal_is_nothing_to_it(tmp_path: Path) -> None:
     with trio.fail_after(30):
         async with run_scheduler(tmp_path) as scheduler:
@@ -105,7 +102,6 @@ async def test_a_hang_up_of_the_terminal_is_nothing_to_it(tmp_path: Path) -> Non
             assert (await scheduler.health())[0] == 200
 
 
-@pytest.mark.needs("minutes")
 async def test_an_obstacle_is_named_in_one_line_and_the_state_directory_let_go(tmp_path: Path) -> None:
     """A port that somebody has, a state directory that another scheduler has."""
     other = tmp_path / "other"
@@ -128,7 +124,6 @@ async def test_an_obstacle_is_named_in_one_line_and_the_state_directory_let_go(t
             pass
 
 
-@pytest.mark.needs("minutes")
 async def test_two_schedulers_on_one_board_are_one_too_many_wherever_their_state_is(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
@@ -157,7 +152,6 @@ async def test_two_schedulers_on_one_postgresql_are_one_too_many(tmp_path: Path,
             pass
 
 
-@pytest.mark.needs("minutes")
 async def test_a_sidecar_and_a_scheduler_share_a_state_directory(tmp_path: Path) -> None:
     with trio.fail_after(30):
         async with (
@@ -222,7 +216,6 @@ async def test_its_version_needs_no_settings(tmp_path: Path) -> None:
     assert said.stdout.startswith("agent-scheduler ")
 
 
-@pytest.mark.needs("minutes")
 @pytest.mark.parametrize(
     ("content", "word"),
     [
@@ -248,7 +241,6 @@ async def test_a_board_that_cannot_be_read_ends_the_start_in_a_line(
         assert database.read_bytes() == content, "what is not ours is not touched"
 
 
-@pytest.mark.needs("minutes")
 @pytest.mark.parametrize("what", ["a directory in its place", "a foreign table", "a newer release"])
 async def test_what_is_not_our_board_is_left_alone(tmp_path: Path, what: str) -> None:
     with trio.fail_after(30):
@@ -276,7 +268,6 @@ async def test_what_is_not_our_board_is_left_alone(tmp_path: Path, what: str) ->
     assert str(database) in line
 
 
-@pytest.mark.needs("minutes")
 async def test_a_postgresql_that_is_not_there_or_refuses_is_named_without_the_password(
     tmp_path: Path,
 ) -> None:
@@ -301,7 +292,6 @@ async def test_a_wrong_password_is_told_without_the_password(tmp_path: Path, pos
     assert "Traceback" not in said.stderr
 
 
-@pytest.mark.needs("minutes")
 async def test_a_state_directory_that_cannot_be_one_is_named(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file")
     roster = tmp_path / "agents.yaml"
@@ -312,7 +302,6 @@ async def test_a_state_directory_that_cannot_be_one_is_named(tmp_path: Path) -> 
     assert line.startswith(f"cannot use the state directory {tmp_path / 'state'}: ")
 
 
-@pytest.mark.needs("minutes")
 async def test_the_command_line_works_on_the_board_while_the_daemon_does_and_after(tmp_path: Path) -> None:
     with trio.fail_after(30):
         async with run_scheduler(tmp_path) as scheduler:

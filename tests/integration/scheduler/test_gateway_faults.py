@@ -20,7 +20,7 @@ from scheduler.runs import sessions as sessions_file
 from tests.integration.processes import until
 from tests.openclaw_stand_in import StandIn
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.needs("minutes")]
 
 ORDER = Order(
     task_id="T-1",

@@ -24,6 +24,7 @@ from scheduler.starter import Starter
 from scheduler.ticker import Report, Ticker
 from scheduler.tickets import Tickets
 from shared import clock
+from tests.fresh_board import fresh_board
 from tests.integration.processes import until
 
 
@@ -90,7 +91,7 @@ class Bench:
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    store = Store.open(f"sqlite:///{tmp_path}/board.db", artifacts=tmp_path / "artifacts")
+    store = Store.open(fresh_board(tmp_path / "board.db"), artifacts=tmp_path / "artifacts")
     board, runner, sidecar, tickets = (
         Board(store),
         PretendedRunner(),
@@ -272,7 +273,7 @@ async def test_with_the_gateway_down_nothing_is_started_and_everybody_is_told_wh
     task = bench.put()
     await bench.ticker.tick()
     assert bench.status(task) is Status.PENDING
-    assert bench.store.task(task.id).waiting_because == "OpenClaw's gateway does not answer"
+    assert bench.store.task(task.id).waiting_because == "OpenClaw's gateway does not answer: down"
 
 
 async def test_a_dependant_starts_in_the_tick_in_which_its_dependency_is_done(bench: Bench) -> None:
