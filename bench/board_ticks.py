@@ -19,6 +19,7 @@ from scheduler.core.sighting import RunRef, RunSeen, RunState, Sighting
 from scheduler.core.task import Draft
 from scheduler.events import EventFeed
 from scheduler.execution import Executor
+from scheduler.last_look import LastLook
 from scheduler.reviewing import Reviewing
 from scheduler.runs import Order, StartResult, StartState
 from scheduler.sidecar import Sidecar
@@ -140,7 +141,7 @@ async def bench(store: Store, *, most_runs: int) -> AsyncIterator[Bench]:
         executor=executor,
         rules=lambda: rules,
         interval_seconds=60,
-        last_tick=store.artifacts.parent / "last-tick",
+        last_look=LastLook(store.artifacts.parent / "last-tick", interval_seconds=60),
         on_report=lambda _report: None,
     )
     async with trio.open_nursery() as nursery:

@@ -29,6 +29,7 @@ from scheduler.desk import Desk
 from scheduler.events import EventFeed
 from scheduler.execution import Executor
 from scheduler.gateway import Gateway
+from scheduler.last_look import LastLook
 from scheduler.metrics import BoardPicture, Metrics
 from scheduler.notifier import Notifier
 from scheduler.reviewing import Reviewing
@@ -145,7 +146,7 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         executor=executor,
         rules=lambda: rules,
         interval_seconds=settings.tick_seconds,
-        last_tick=settings.state_dir / "last-tick",
+        last_look=LastLook(settings.state_dir / "last-tick", interval_seconds=settings.tick_seconds),
         on_report=on_report,
     )
     feed, notifier = EventFeed(board, on_change=on_events), Notifier(board)

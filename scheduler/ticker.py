@@ -12,10 +12,8 @@ the board has changed, and every few seconds while a run lives.
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -34,6 +32,7 @@ from scheduler.core.snapshot import BoardSnapshot
 from scheduler.core.task import Task
 from scheduler.core.world import World
 from scheduler.execution import Done, Executor
+from scheduler.last_look import LastLook
 from scheduler.runs import Runner
 from scheduler.sidecar import Sidecar
 from scheduler.starter import Starter
@@ -48,8 +47,6 @@ CALM_SECONDS: Final = 0.5
 ROUNDS: Final = 20
 """Of planning in one tick. Each settles what the one before has made possible; more is the next tick's."""
 ALARM_SECONDS: Final = 3600.0
-STEP_SECONDS: Final = 30.0
-"""Of difference between the two clocks from tick to tick: one was set, or the machine slept."""
 
 _log = structlog.get_logger()
 
@@ -86,22 +83,18 @@ class Ticker:
         executor: Executor,
         rules: Callable[[], Rules],
         interval_seconds: float,
-        last_tick: Path,
+        last_look: LastLook,
         on_report: Callable[[Report], None],
     ) -> None:
-        """`last_tick`: a file whose time tells the next process when this one looked last."""
         self._board, self._runner, self._sidecar = board, runner, sidecar
         self._starter, self._executor, self._rules = starter, executor, rules
         self._interval_seconds, self._on_report = interval_seconds, on_report
-        self._last_tick = trio.Path(last_tick)
+        self._last_look = last_look
         self._one_at_a_time = trio.Lock()
         self._woken = trio.Event()
         # In Trio's time: where the grid of ticks begins, when the last tick ended.
         self._origin: float | None = None
         self._ended_at = -math.inf
-        # At the last good look: the wall clock's lead on the monotonic one, and the latter.
-        self._ahead: float | None = None
-        self._watched_at = 0.0
         self.running = True
         self.last: Report | None = None
         self.sighting = Sighting(up=False, error="nobody has looked yet")
@@ -168,9 +161,7 @@ class Ticker:
             alarms: tuple[str, ...] = ()
             try:
                 alarms, live = await self._settle(now, done, fresh=fresh)
-                self._ahead, self._watched_at = now - began, began
-                with suppress(OSError):  # a full disk
-                    await self._last_tick.touch(mode=0o600)
+                await self._last_look.note()
             except BoardBroken:
                 raise
             except BoardError as trouble:
@@ -193,9 +184,7 @@ class Ticker:
 
     async def _settle(self, now: float, done: Done, *, fresh: bool) -> tuple[tuple[str, ...], int]:
         """Plan and act until there is nothing left to do at this `now`; alarms, and how many runs live."""
-        board = await self._board.read(Store.snapshot)
-        if await self._excuse_a_step(board, done, now):
-            board = await self._board.read(Store.snapshot)
+        board = await self._excuse(await self._see(), done, now)
         looked = await self._look(board, now, fresh=fresh)
         tried: set[Command] = set()
         alarms: tuple[str, ...] = ()
@@ -211,53 +200,30 @@ class Ticker:
                 looked = await self._look(board, now, fresh=True)
                 continue
             tried.update(commands)
-            try:
-                await self._executor.carry_out(commands, done, now)
-            finally:
-                if any(isinstance(each, Start) for each in commands):
-                    await self._hand_to_starter()
+            await self._executor.carry_out(commands, done, now)
             if all(isinstance(each, Explain) for each in commands):
                 break  # nothing that another plan could build on
-            board = await self._board.read(Store.snapshot)
+            board = await self._see()
         if fresh and not any(isinstance(each, Start) for each in tried):
             self.calls_avoided += 1
         await self._alarm(alarms, now)
         self.held = board.held
-        live = [attempt for attempt in board.attempts if attempt.live]
-        self._starter.want([attempt for attempt in live if attempt.run is Run.INTENDED])
-        return alarms, len(live)
+        return alarms, sum(attempt.live for attempt in board.attempts)
 
-    async def _hand_to_starter(self) -> None:
-        """At once, and not after what else this tick has to do: a start has two minutes."""
+    async def _see(self) -> BoardSnapshot:
+        """The board now. What is intended on it goes to the starter at once: a start has two minutes."""
         board = await self._board.read(Store.snapshot)
         self._starter.want([attempt for attempt in board.attempts if attempt.run is Run.INTENDED])
+        return board
 
-    async def _excuse_a_step(self, board: BoardSnapshot, done: Done, now: float) -> bool:
-        """Nobody stood still because the wall clock was set forward, or because nobody could look: this
-        process was not there, the board was away, the ticks were stopped.
-        """
-        monotonic = clock.monotonic()
-        if self._ahead is None:
-            unseen = await self._away(now)
-        else:
-            idle = monotonic - self._watched_at
-            unseen = now - monotonic - self._ahead + (idle if idle > self._interval_seconds else 0.0)
-        if abs(unseen) < STEP_SECONDS:
-            return False
-        # To have been away is how every restart begins; a clock that steps is somebody's to know.
-        log = _log.info if self._ahead is None else _log.warning
-        log("nobody_looked", seconds=round(unseen, 1))
-        if unseen > 0:
-            held = [Excuse(task.id, task.epoch, unseen) for task in board.held if task.held]
-            await self._executor.carry_out(held, done, now)
-        return unseen > 0
-
-    async def _away(self, now: float) -> float:
-        """Seconds since the last tick of the process before this one; 0 if there was none."""
-        try:
-            return max(0.0, now - (await self._last_tick.stat()).st_mtime)
-        except OSError:
-            return 0.0
+    async def _excuse(self, board: BoardSnapshot, done: Done, now: float) -> BoardSnapshot:
+        """Nobody stood still while nobody looked."""
+        unseen = await self._last_look.unseen_seconds()
+        held = [Excuse(task.id, task.epoch, unseen) for task in board.held if task.held]
+        if not unseen or not held:
+            return board
+        await self._executor.carry_out(held, done, now)
+        return await self._see()
 
     async def _look(self, board: BoardSnapshot, now: float, *, fresh: bool) -> bool:
         """Whether the gateway was looked at now, and not a few seconds ago."""

@@ -160,7 +160,7 @@ async def test_a_clock_that_steps_recovers_no_run_and_makes_no_storm(tmp_path: P
             for task in by_hand:
                 assert (await scheduler.task(task))["status"] == "claimed"
             assert not stand_in.calls("sessions.abort")
-            assert scheduler.log_lines("clock_stepped")
+            assert scheduler.log_lines("nobody_looked")
             # And their ends are noticed as ever.
             for task in tasks:
                 stand_in.finish(f"{task}.1", "It is done.")

@@ -17,6 +17,7 @@ from scheduler.core.sighting import RunRef, RunSeen, RunState, Sighting
 from scheduler.core.states import Status
 from scheduler.core.task import Draft, Priority, Task
 from scheduler.execution import Executor
+from scheduler.last_look import LastLook
 from scheduler.reviewing import Reviewing
 from scheduler.runs import Order, StartResult, StartState
 from scheduler.sidecar import Sidecar
@@ -125,7 +126,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         executor=executor,
         rules=lambda: Rules(max_concurrent=2),
         interval_seconds=60,
-        last_tick=tmp_path / "last-tick",
+        last_look=LastLook(tmp_path / "last-tick", interval_seconds=60),
         on_report=reports.append,
     )
     async with trio.open_nursery() as nursery:

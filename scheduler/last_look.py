@@ -1,0 +1,58 @@
+"""When anybody last looked at the runs: time that nobody saw is nobody's stall.
+
+The wall clock may have been set forward, the machine suspended, the board away, the ticks stopped, or this
+process not there at all. In all of that agents worked on, or could not; either way it is not held against
+them.
+"""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import structlog
+import trio
+
+from shared import clock
+
+STEP_SECONDS: Final = 30.0
+"""Less than that is the ordinary distance of two ticks, or a clock that is kept right."""
+
+_log = structlog.get_logger()
+
+
+class LastLook:
+    """Owner of the time of the last good tick; `file` keeps it for the process after this one."""
+
+    def __init__(self, file: Path, *, interval_seconds: float) -> None:
+        self._file, self._interval_seconds = trio.Path(file), interval_seconds
+        self._ahead: float | None = None  # of the monotonic clock, the wall clock
+        self._at = 0.0  # monotonic
+
+    async def unseen_seconds(self) -> float:
+        """What nobody saw of the time until now; 0 where it is not worth a word, or negative by a clock."""
+        now, monotonic = clock.wall(), clock.monotonic()
+        if self._ahead is None:
+            unseen = await self._away(now)
+        else:
+            idle = monotonic - self._at
+            unseen = now - monotonic - self._ahead + (idle if idle > self._interval_seconds else 0.0)
+        if abs(unseen) < STEP_SECONDS:
+            return 0.0
+        # To have been away is how every restart begins; a clock that steps is somebody's to know.
+        log = _log.info if self._ahead is None else _log.warning
+        log("nobody_looked", seconds=round(unseen, 1))
+        return max(0.0, unseen)
+
+    async def note(self) -> None:
+        """Somebody looks now."""
+        self._at = clock.monotonic()
+        self._ahead = clock.wall() - self._at
+        with suppress(OSError):  # a full disk
+            await self._file.touch(mode=0o600)
+
+    async def _away(self, now: float) -> float:
+        """Seconds since the last tick of the process before this one; 0 if there was none."""
+        try:
+            return max(0.0, now - (await self._file.stat()).st_mtime)
+        except OSError:
+            return 0.0
