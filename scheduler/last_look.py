@@ -25,28 +25,30 @@ class LastLook:
 
     def __init__(self, file: Path, *, interval_seconds: float) -> None:
         self._file, self._interval_seconds = trio.Path(file), interval_seconds
-        self._ahead: float | None = None  # of the monotonic clock, the wall clock
-        self._at = 0.0  # monotonic
+        # The wall clock's lead on the monotonic one, and the latter: at the last good look, and at this one.
+        self._last: tuple[float, float] | None = None
+        self._this = (0.0, 0.0)
 
     async def unseen_seconds(self) -> float:
-        """What nobody saw of the time until now; 0 where it is not worth a word, or negative by a clock."""
+        """A look begins. What nobody saw of the time until now; 0 where that is not worth a word."""
         now, monotonic = clock.wall(), clock.monotonic()
-        if self._ahead is None:
+        self._this = now - monotonic, monotonic
+        if self._last is None:
             unseen = await self._away(now)
         else:
-            idle = monotonic - self._at
-            unseen = now - monotonic - self._ahead + (idle if idle > self._interval_seconds else 0.0)
+            ahead, at = self._last
+            idle = monotonic - at
+            unseen = now - monotonic - ahead + (idle if idle > self._interval_seconds else 0.0)
         if abs(unseen) < STEP_SECONDS:
             return 0.0
         # To have been away is how every restart begins; a clock that steps is somebody's to know.
-        log = _log.info if self._ahead is None else _log.warning
+        log = _log.info if self._last is None else _log.warning
         log("nobody_looked", seconds=round(unseen, 1))
         return max(0.0, unseen)
 
     async def note(self) -> None:
-        """Somebody looks now."""
-        self._at = clock.monotonic()
-        self._ahead = clock.wall() - self._at
+        """The look was a good one. It counts from its beginning: a clock may have stepped since."""
+        self._last = self._this
         with suppress(OSError):  # a full disk
             await self._file.touch(mode=0o600)
 

@@ -528,6 +528,12 @@ def test_a_paused_model_is_tried_by_one_request_and_others_go_on() -> None:
     assert engine.statistics(60).paused_models == {}
 
 
+def test_the_estimate_for_a_paused_model_is_not_before_its_pause_ends() -> None:
+    engine = lane()
+    refused_once(engine)
+    assert engine.expected_wait(Band.NORMAL, 0, "m") > engine.expected_wait(Band.NORMAL, 0, "another") == 0
+
+
 def test_those_that_waited_when_the_pause_began_are_not_sent_either() -> None:
     engine = lane(bucket_capacity=1)
     first, second, fine = a_ticket(), a_ticket(), a_ticket(model="fine")
