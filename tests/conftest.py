@@ -1,9 +1,19 @@
-"""What every depth of test shares: how hard hypothesis tries, and the markers."""
+"""What every depth of test shares: how hard hypothesis tries, and ``@pytest.mark.needs("openclaw")``.
+
+That is what a test cannot do without. Where it is missing the test is skipped and says what to do; with
+``REQUIRE_SERVICES=1``, as in CI, it fails: a run must never turn green because a service quietly went
+missing.
+"""
 
 import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.integration import openclaw, postgres
 
 # No deadlines anywhere: how long an example takes says something about the machine, not about the code.
 settings.register_profile("quick", deadline=None, max_examples=20)
@@ -14,5 +24,28 @@ settings.load_profile("ci" if os.environ.get("REQUIRE_SERVICES") == "1" else "qu
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "needs(*names): services of tests/integration/conftest.py, or programs on PATH"
+        "markers", "needs(*names): services that are listed in tests/conftest.py, or programs on PATH"
     )
+
+
+# Whether it is there, and what to do if not. A name that is not listed is a program on PATH.
+SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
+    "/proc": (Path("/proc/self/task").exists, "run it on Linux"),
+    "minutes": (lambda: os.environ.get("REQUIRE_SERVICES") == "1", "set REQUIRE_SERVICES=1, as CI does"),
+    "openclaw": (openclaw.installed, "run .ci/run, or the npm lines in it"),
+    "postgresql": (postgres.installed, "install a PostgreSQL server (Debian's package: postgresql)"),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    # Before the test begins, and not from inside: out of a Trio nursery the reason would not be shown.
+    for mark in item.iter_markers("needs"):
+        for name in mark.args:
+            there, remedy = SERVICES.get(name, (_on_path(name), f"install {name}"))
+            if not there():
+                refuse = pytest.fail if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip
+                refuse(f"needs {name}: {remedy}")
+
+
+def _on_path(name: str) -> Callable[[], bool]:
+    return lambda: shutil.which(name) is not None

@@ -314,6 +314,7 @@ async def test_a_client_that_resets_its_connection_has_hung_up() -> None:
         await simulator.wait_for(lambda stats: stats.aborted == 1)
 
 
+@pytest.mark.needs("minutes")
 async def test_a_thousand_streams_at_once_all_end_well(mock_clock: MockClock) -> None:
     ended = 0
 

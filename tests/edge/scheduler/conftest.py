@@ -26,7 +26,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     return Shell(home, monkeypatch, capsys)
 
 
-@pytest.fixture(params=["on the database", "over HTTP"])
+@pytest.fixture(params=["on the database", pytest.param("over HTTP", marks=pytest.mark.needs("minutes"))])
 def board(request: pytest.FixtureRequest, shell: Shell) -> Iterator[Shell]:
     """A shell whose commands reach one board, by either way."""
     database = fresh_board(shell.home / "board.db")

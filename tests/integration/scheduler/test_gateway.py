@@ -19,7 +19,7 @@ from tests.integration.openclaw.gateway import AGENTS, RealGateway, run_gateway
 from tests.integration.processes import Simulator, run_simulator, until
 from tests.openclaw_stand_in import StandIn
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.needs("minutes")]
 
 CHAT = "/v1/chat/completions"
 SECONDS = 90.0

@@ -12,7 +12,7 @@ import trio
 from scheduler.sidecar import Sidecar
 from tests.integration.processes import run_sidecar, run_simulator, until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.needs("minutes")]
 
 
 @asynccontextmanager
