@@ -51,8 +51,6 @@ from shared.serving import address
 
 LETS_NOTHING_START = frozenset({"heartbeat", "output", "comment", "observe", "rekey", "run_started"})
 """Events that the next regular tick is early enough for."""
-MOST_COUNTED = 10_000
-"""Messages of the outbox: beyond that the number says nothing more."""
 
 _log = structlog.get_logger()
 
@@ -270,11 +268,11 @@ def _runner(
 async def _look_at_board(board: Board, metrics: Metrics) -> None:
     try:
         counts = await board.read(Store.counts)
-        pending = await board.read(Store.notices_pending, MOST_COUNTED)
+        pending = await board.read(Store.notices_count)
     except BoardError:
         metrics.look_at(None)
     else:
-        metrics.look_at(BoardPicture(counts, len(pending)))
+        metrics.look_at(BoardPicture(counts, pending))
 
 
 def _url(port: socket.socket) -> str:

@@ -182,8 +182,8 @@ class Executor:
             return
         if not answer.strip() or answer.strip() == "NO_REPLY":  # OpenClaw's word for an empty answer
             return
-        outputs = (await self._board.read(Store.thread, attempt.task)).outputs
-        if any(each.final for each in outputs if each.epoch == attempt.epoch):
+        outputs = await self._board.read(Store.outputs, attempt.task, attempt.epoch)
+        if any(each.final for each in outputs):
             return  # it was sent back, and what the agent says at the end is no second try
         received = await trio.to_thread.run_sync(self._board.store.receive, answer.encode())
         await self._board.write(

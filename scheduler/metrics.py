@@ -140,19 +140,14 @@ class Metrics:
             "scheduler_calls_avoided", "Model calls that were not made for want of news", daemon.calls_avoided
         )
         yield _gauge("audit_buffer_size", "Audit records that no store has yet", daemon.audit_buffered)
-        if daemon.last_tick_at is not None:
-            yield _gauge(
-                "scheduler_last_tick_timestamp_seconds",
-                "When the last tick ended, in Unix time",
-                daemon.last_tick_at,
-            )
-        if daemon.openclaw_up is not None:
-            yield _gauge(
-                "scheduler_openclaw_up", "1 if OpenClaw's gateway answers", float(daemon.openclaw_up)
-            )
+        yield _gauge(
+            "scheduler_last_tick_timestamp_seconds",
+            "When the last tick ended, in Unix time",
+            daemon.last_tick_at,
+        )
+        yield _gauge("scheduler_openclaw_up", "1 if OpenClaw's gateway answers", daemon.openclaw_up)
         yield _labelled("scheduler_build_info", "The version that runs", ["version"], {(__version__,): 1})
-        if daemon.agents:
-            yield from _of_agents(daemon.agents)
+        yield from _of_agents(daemon.agents)
         if self._board is not None:
             yield from _of_board(self._board)
 
@@ -244,7 +239,8 @@ class _Gauges(Collector):
         return []
 
 
-def _gauge(name: str, text: str, value: float) -> Metric:
+def _gauge(name: str, text: str, value: float | None) -> Metric:
+    """None: nobody knows yet, so there is no sample; that there is such a metric is told all the same."""
     return GaugeMetricFamily(name, text, value=value)
 
 

@@ -96,8 +96,7 @@ class Reviewing:
 
     async def _check(self, task_id: str, epoch: int, now: float) -> None:
         task = await self._board.read(Store.task, task_id)
-        thread = await self._board.read(Store.thread, task_id)
-        mine = [output for output in thread.outputs if output.epoch == epoch]
+        mine = await self._board.read(Store.outputs, task_id, epoch)
         files = [self._file(output) for output in mine]
         wanted = [expects.parse(each) for each in task.expects]
         if task.review == "accept_nonempty" and not any(output.size_bytes for output in mine):
@@ -121,18 +120,16 @@ class Reviewing:
 
     async def _ask_reviewer(self, command: AskReviewer, now: float) -> None:
         task = await self._board.read(Store.task, command.task)
-        thread = await self._board.read(Store.thread, command.task)
-        paths = [
-            str(self._board.store.output_file(each)) for each in thread.outputs if each.epoch == task.epoch
-        ]
+        outputs = await self._board.read(Store.outputs, command.task, task.epoch)
+        paths = [str(self._board.store.output_file(each)) for each in outputs]
         draft = review_draft(task, command.reviewer, paths)
         # Not before the check that asks for it: a review is known by being younger.
         asked_at = max(now, task.checked_at or now)
         await self._board.write(Store.create, draft, who=endings.SCHEDULER, now=asked_at)
 
     async def _apply_review(self, command: ApplyReview, now: float) -> None:
-        thread = await self._board.read(Store.thread, command.review)
-        final = next((each for each in reversed(thread.outputs) if each.final), None)
+        outputs = await self._board.read(Store.outputs, command.review)
+        final = next((each for each in reversed(outputs) if each.final), None)
         text = "" if final is None else await self._head(final)
         verdict, reason = review_verdict(text)
         by = final.author if final else endings.SCHEDULER

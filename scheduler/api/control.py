@@ -139,7 +139,7 @@ class Control:
     async def _database(self) -> JsonObject:
         with trio.move_on_after(PATIENCE_SECONDS):
             try:
-                await self._desk.board.read(_check)
+                await self._desk.board.read(Store.check)
             except BoardError as error:
                 return {"status": "unhealthy", "reason": str(error)}
             return {"status": "healthy"}
@@ -177,10 +177,6 @@ def _board_part(store: Store, now: float) -> JsonObject:
 
 def _set_pause(store: Store, agent: str | None, until: float | None, who: str, now: float) -> None:
     store.set_pause(EVERYBODY if agent is None else agent_name(agent), until, who=who, now=now)
-
-
-def _check(store: Store) -> None:
-    store.check()
 
 
 def _until_json(until: float) -> str | None:

@@ -47,7 +47,7 @@ async def test_what_happens_is_told_as_it_happens(
     autojump_clock: MockClock, feed: None, office: Office
 ) -> None:
     await office.create("before anybody listened")
-    await trio.sleep(2)
+    await wait_all_tasks_blocked()
     talk = listen(office)
     await talk.until(lambda talk: talk.body == b"retry: 3000\n\n")
     assert talk.header(b"content-type") == b"text/event-stream; charset=utf-8"
@@ -67,7 +67,7 @@ async def test_what_others_write_to_the_database_is_told_within_a_second(
 ) -> None:
     talk = listen(office)
     await talk.begun()
-    await trio.sleep(1.5)
+    await wait_all_tasks_blocked()
     office.store.create(Draft("from the command line"), who="operator", now=1_000.0)
     before = trio.current_time()
     await talk.until(has_news)
@@ -80,7 +80,7 @@ async def test_a_listener_that_comes_back_misses_nothing_and_hears_nothing_twice
 ) -> None:
     for number in range(1200):
         office.store.create(Draft(f"number {number}"), who="operator", now=1_000.0)
-    await trio.sleep(2)
+    await wait_all_tasks_blocked()
     talk = listen(office, "200")
     await talk.until(lambda talk: len(parsed(talk)) == 1000)
     await office.create("live")
@@ -94,7 +94,7 @@ async def test_a_number_that_is_none_of_ours_begins_with_what_comes(
     autojump_clock: MockClock, feed: None, office: Office, last: str
 ) -> None:
     await office.create()
-    await trio.sleep(2)
+    await wait_all_tasks_blocked()
     talk = listen(office, last)
     await talk.begun()
     await office.create("news")
@@ -107,7 +107,7 @@ async def test_what_happens_while_a_listener_catches_up_is_told_once(
     autojump_clock: MockClock, feed: None, office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await office.create("first")
-    await trio.sleep(2)
+    await wait_all_tasks_blocked()
     events_after = office.store.events_after
 
     def with_news(number: int, limit: int = 500) -> Sequence[Numbered]:
@@ -119,7 +119,7 @@ async def test_what_happens_while_a_listener_catches_up_is_told_once(
     monkeypatch.setattr(office.store, "events_after", with_news)
     talk = listen(office, "0")
     await talk.until(lambda talk: len(parsed(talk)) == 2)
-    await trio.sleep(2)
+    await wait_all_tasks_blocked()
     await office.create("last")
     await talk.until(lambda talk: len(parsed(talk)) > 2)
     assert [event["number"] for event in parsed(talk)] == [1, 2, 3]
@@ -177,7 +177,7 @@ async def test_a_client_that_does_not_read_is_dropped_and_costs_nobody_anything(
     slow, quick = listen(office), listen(office)
     await slow.begun()
     await quick.begun()
-    await trio.sleep(1)
+    await wait_all_tasks_blocked()
     slow.stall()
     for number in range(10):
         await office.create(f"number {number}")
@@ -218,7 +218,7 @@ async def test_whoever_listens_in_this_process_hears_what_happened_and_why(
     autojump_clock: MockClock, feed: None, office: Office
 ) -> None:
     task = await office.create()
-    await trio.sleep(2)
+    await wait_all_tasks_blocked()
     await office.post(f"{TASKS}/{task}/block", {"reason": "a question"})
     await wait_all_tasks_blocked()
     assert office.seen_changes[-1] == "block"
