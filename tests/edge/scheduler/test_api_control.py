@@ -9,6 +9,7 @@ from trio.testing import MockClock
 
 from scheduler.api.control import PATIENCE_SECONDS
 from scheduler.blackboard.errors import BoardUnavailable
+from scheduler.blackboard.store import Store
 from shared import clock
 from tests.edge.scheduler.office import TASKS, Office
 
@@ -31,10 +32,10 @@ async def test_health_is_what_its_components_are(office: Office) -> None:
 async def test_health_is_503_only_without_the_database(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away() -> None:
+    def away(_: Store) -> None:
         raise BoardUnavailable("no such file")
 
-    monkeypatch.setattr(office.store, "check", away)
+    monkeypatch.setattr(Store, "check", away)
     talk = await office.ask("GET", "/health", token=None)
     assert (talk.status, talk.json["status"]) == (503, "unhealthy")
     assert talk.json["components"]["database"] == {"status": "unhealthy", "reason": "no such file"}
