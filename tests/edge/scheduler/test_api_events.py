@@ -39,15 +39,21 @@ def listen(office: Office, last_event_id: str | None = None) -> Talk:
 
 
 @pytest.fixture
-def feed(nursery: trio.Nursery, office: Office) -> None:
+async def feed(nursery: trio.Nursery, office: Office) -> None:
+    """A feed that knows what is there already: only what comes after is news."""
+    await follow(nursery, office)
+
+
+async def follow(nursery: trio.Nursery, office: Office) -> None:
+    await office.feed.look()
     nursery.start_soon(office.feed.run)
 
 
 async def test_what_happens_is_told_as_it_happens(
-    autojump_clock: MockClock, feed: None, office: Office
+    autojump_clock: MockClock, nursery: trio.Nursery, office: Office
 ) -> None:
     await office.create("before anybody listened")
-    await wait_all_tasks_blocked()
+    await follow(nursery, office)
     talk = listen(office)
     await talk.until(lambda talk: talk.body == b"retry: 3000\n\n")
     assert talk.header(b"content-type") == b"text/event-stream; charset=utf-8"
@@ -76,11 +82,11 @@ async def test_what_others_write_to_the_database_is_told_within_a_second(
 
 
 async def test_a_listener_that_comes_back_misses_nothing_and_hears_nothing_twice(
-    autojump_clock: MockClock, feed: None, office: Office
+    autojump_clock: MockClock, nursery: trio.Nursery, office: Office
 ) -> None:
     for number in range(1200):
         office.store.create(Draft(f"number {number}"), who="operator", now=1_000.0)
-    await wait_all_tasks_blocked()
+    await follow(nursery, office)
     talk = listen(office, "200")
     await talk.until(lambda talk: len(parsed(talk)) == 1000)
     await office.create("live")
@@ -91,10 +97,10 @@ async def test_a_listener_that_comes_back_misses_nothing_and_hears_nothing_twice
 
 @pytest.mark.parametrize("last", ["", "x", "-1", "1.5", "\u0661", "9" * 400, "1000000", "1 OR 1"])
 async def test_a_number_that_is_none_of_ours_begins_with_what_comes(
-    autojump_clock: MockClock, feed: None, office: Office, last: str
+    autojump_clock: MockClock, nursery: trio.Nursery, office: Office, last: str
 ) -> None:
     await office.create()
-    await wait_all_tasks_blocked()
+    await follow(nursery, office)
     talk = listen(office, last)
     await talk.begun()
     await office.create("news")
@@ -104,10 +110,10 @@ async def test_a_number_that_is_none_of_ours_begins_with_what_comes(
 
 
 async def test_what_happens_while_a_listener_catches_up_is_told_once(
-    autojump_clock: MockClock, feed: None, office: Office, monkeypatch: pytest.MonkeyPatch
+    autojump_clock: MockClock, nursery: trio.Nursery, office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await office.create("first")
-    await wait_all_tasks_blocked()
+    await follow(nursery, office)
     events_after = office.store.events_after
 
     def with_news(number: int, limit: int = 500) -> Sequence[Numbered]:
