@@ -10,7 +10,7 @@ from scheduler.blackboard.tables import outbox
 from scheduler.core.records import Notice
 
 _PENDING: Final = (
-    select(outbox.c.number, outbox.c["to"], outbox.c.cause, outbox.c.text, outbox.c.at, outbox.c.urgent)
+    select(outbox.c.number, outbox.c["to"], outbox.c.cause, outbox.c.text, outbox.c.at, outbox.c.urgent, outbox.c.card)
     .where(outbox.c.done_at.is_(None))
     .order_by(outbox.c.number)
     .limit(bindparam("most"))

@@ -96,7 +96,8 @@ def event_of(row: Sequence[Any]) -> Event:
 
 
 def notice_of(row: Sequence[Any]) -> Notice:
-    return Notice(*row)
+    *fields, card = row
+    return Notice(*fields, None if card is None else msgspec.json.decode(card, type=dict[str, object]))
 
 
 def changed(before: Task | Attempt, now_is: Task | Attempt, names: Iterable[str]) -> Values:
@@ -175,6 +176,7 @@ _COLUMNS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "expects": as_json,
     "findings": as_json,
     "details": as_json,
+    "card": as_json,
 }
 """The fields whose column has another type."""
 

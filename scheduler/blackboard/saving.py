@@ -88,8 +88,8 @@ _INSERTS: Final[Mapping[type, Insert | Any]] = {
     Decision: insert(decisions),
     # The same cause again is no news.
     Notice: text(
-        'INSERT INTO outbox (cause, "to", text, at, urgent) VALUES (:cause, :to, :text, :at, :urgent) '
-        "ON CONFLICT (cause) DO NOTHING"
+        'INSERT INTO outbox (cause, "to", text, at, urgent, card) '
+        "VALUES (:cause, :to, :text, :at, :urgent, :card) ON CONFLICT (cause) DO NOTHING"
     ),
     # Last: from the first event on, others wait.
     Event: insert(events),

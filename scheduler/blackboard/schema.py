@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from scheduler.blackboard.database import Database
 from scheduler.blackboard.errors import BoardUnavailable
 
-LATEST: Final = "0001"
+LATEST: Final = "0002"
 """Revisions are four digits, so the later is the larger one."""
 
 _REVISION: Final = text("SELECT version_num FROM alembic_version")

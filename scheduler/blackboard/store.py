@@ -46,7 +46,7 @@ class Store:
 
     def __init__(self, database: Database, artifacts_dir: Path, high_risk: Collection[str] = ()) -> None:
         self._database = database
-        self._transactions = Transactions(database)
+        self.transactions = Transactions(database)
         self.artifacts = artifacts_dir
         self._high_risk = frozenset(high_risk)
 
@@ -98,65 +98,65 @@ class Store:
 
     def check(self) -> None:
         """Whether the board answers. Raises BoardError where it does not."""
-        self._transactions.check()
-        self._transactions.read(reading.last_event)
+        self.transactions.check()
+        self.transactions.read(reading.last_event)
 
     # What is on the board.
 
     def task(self, task_id: str) -> Task:
         """Raises Refused (`not_found`)."""
-        return self._transactions.read(reading.load, task_id).task
+        return self.transactions.read(reading.load, task_id).task
 
     def tasks(self, query: TaskQuery) -> Page:
         """Raises Refused (`invalid`) for a cursor or a limit that is none."""
-        return self._transactions.read(reading.page, query)
+        return self.transactions.read(reading.page, query)
 
     def thread(self, task_id: str) -> Thread:
         """Raises Refused (`not_found`)."""
-        return self._transactions.read(reading.thread, task_id)
+        return self.transactions.read(reading.thread, task_id)
 
     def outputs(self, task_id: str, epoch: int | None = None) -> tuple[Output, ...]:
         """What was handed in for a task, or in one epoch of it, the oldest first; none for an unknown task.
 
         Raises Refused (`not_found`) for what is no task id.
         """
-        return self._transactions.read(reading.outputs_of, number_of(task_id), epoch)
+        return self.transactions.read(reading.outputs_of, number_of(task_id), epoch)
 
     def all_outputs(self) -> tuple[Output, ...]:
         """What was ever handed in, the oldest first."""
-        return self._transactions.read(reading.all_outputs)
+        return self.transactions.read(reading.all_outputs)
 
     def attempt(self, task_id: str, epoch: int) -> Attempt | None:
         """Raises Refused (`not_found`) for what is no task id."""
-        return self._transactions.read(reading.attempt, number_of(task_id), epoch)
+        return self.transactions.read(reading.attempt, number_of(task_id), epoch)
 
     def counts(self) -> Mapping[Status, int]:
         """How many tasks of each state are not archived."""
-        return self._transactions.read(reading.counts)
+        return self.transactions.read(reading.counts)
 
     def events_after(self, number: int, limit: int = 500) -> Sequence[tuple[int, Event]]:
         """What happened after the event `number`, in its order; nothing appears later in between."""
-        return self._transactions.read(reading.events_after, number, limit)
+        return self.transactions.read(reading.events_after, number, limit)
 
     def last_event(self) -> int:
         """The number of the newest event; 0: nothing has happened yet."""
-        return self._transactions.read(reading.last_event)
+        return self.transactions.read(reading.last_event)
 
     def snapshot(self) -> BoardSnapshot:
         """Everything that a tick has to know, at one moment."""
-        return self._transactions.read(looking.snapshot)
+        return self.transactions.read(looking.snapshot)
 
     def agents(self) -> Mapping[str, AgentRecord]:
         """What is remembered of agents."""
-        return self._transactions.read(agents.records)
+        return self.transactions.read(agents.records)
 
     def notices_pending(self, limit: int) -> Sequence[tuple[int, Notice]]:
         """What somebody has yet to be told, the oldest first."""
-        return self._transactions.read(outbox.pending, limit)
+        return self.transactions.read(outbox.pending, limit)
 
     def notices_count(self) -> int:
         """How many that are."""
-        return self._transactions.read(outbox.count)
+        return self.transactions.read(outbox.count)
 
     def output_file(self, output: Output) -> Path:
         """Where an output lies."""
@@ -167,13 +167,13 @@ class Store:
 
     def create(self, draft: Draft, *, who: str, now: float) -> Task:
         """Refused: `invalid`, also for what a source has brought before; `not_found` for a dependency."""
-        return self._transactions.write(
+        return self.transactions.write(
             changing.create, self._database, draft, high_risk=self._high_risk, who=who, now=now
         )
 
     def revise(self, task_id: str, fields: Mapping[str, Any], *, who: str, now: float) -> Task:
         """`set`. Refused besides: `not_found` for a dependency, `invalid` for a circle of them."""
-        return self._transactions.write(
+        return self.transactions.write(
             changing.revise, self._database, task_id, fields, high_risk=self._high_risk, who=who, now=now
         )
 
@@ -181,7 +181,7 @@ class Store:
         self, task_id: str, *, agent: str, now: float, lease_seconds: float | None, secret: str | None = None
     ) -> Claimed:
         """`lease_seconds` None: a run will hold it. `secret`: drawn here, unless it is drawn already."""
-        return self._transactions.write(
+        return self.transactions.write(
             claiming.claim, self._database, task_id, agent, lease_seconds, secret=secret, now=now
         )
 
@@ -192,7 +192,7 @@ class Store:
 
         After them, what somebody else held under a lease that has ended. Refused: `nothing_claimable`.
         """
-        return self._transactions.write(
+        return self.transactions.write(
             claiming.claim_next, self._database, agent, lease_seconds, secret=secret, now=now
         )
 
@@ -209,13 +209,13 @@ class Store:
         With a `token`, only for whoever holds the task with it (`stale_claim`). A verb that changes nothing
         writes nothing.
         """
-        return self._transactions.write(changing.change, self._database, task_id, verb, token=token, now=now)
+        return self.transactions.write(changing.change, self._database, task_id, verb, token=token, now=now)
 
     def change_attempt(
         self, task_id: str, epoch: int, verb: Callable[[Task, Attempt], Change], now: float
     ) -> Change:
         """The same for an attempt of any epoch: a run may end long after its claim did."""
-        return self._transactions.write(changing.change_attempt, self._database, task_id, epoch, verb)
+        return self.transactions.write(changing.change_attempt, self._database, task_id, epoch, verb)
 
     def receiver(self) -> Receiver:
         """For a file that is to be handed in."""
@@ -241,7 +241,7 @@ class Store:
         Afterwards what was received is gone from where it was, one way or the other.
         """
         try:
-            return self._transactions.write(
+            return self.transactions.write(
                 changing.hand_in,
                 self._database,
                 self.artifacts,
@@ -258,42 +258,42 @@ class Store:
 
     def set_pause(self, agent: str, until: float | None, *, who: str, now: float) -> None:
         """No new runs of `agent` (`*`: of anybody) before `until`; None: it may go on."""
-        self._transactions.write(agents.pause, agent, until, who, now)
+        self.transactions.write(agents.pause, agent, until, who, now)
 
     def remember_run_seconds(self, agent: str, seconds: float) -> None:
         """How long the runs of `agent` take."""
-        self._transactions.write(agents.remember_run_seconds, agent, seconds)
+        self.transactions.write(agents.remember_run_seconds, agent, seconds)
 
     def explain(self, explanations: "Sequence[Explain]") -> None:
         """Why tasks wait; those that wait no more are left as they are."""
         if explanations:
-            self._transactions.write(saving.explain, explanations)
+            self.transactions.write(saving.explain, explanations)
 
     def archived(self, task_id: str, epoch: int, *, now: float) -> None:
         """The session of that attempt's run has been put away."""
-        self._transactions.write(saving.archived, number_of(task_id), epoch, now)
+        self.transactions.write(saving.archived, number_of(task_id), epoch, now)
 
     def notice_done(self, number: int, now: float) -> None:
         """They were told."""
-        self._transactions.write(outbox.done, number, now)
+        self.transactions.write(outbox.done, number, now)
 
     def tell(self, notices: Sequence[Notice]) -> None:
         """News for the outbox. The same cause again is no news."""
         if notices:
-            self._transactions.write(saving.add_records, self._database, notices)
+            self.transactions.write(saving.add_records, self._database, notices)
 
     def write_audit(self, records: "Sequence[AuditRecord]") -> None:
         """All of them, or none."""
         if records:
-            self._transactions.write(audit_rows.write, records)
+            self.transactions.write(audit_rows.write, records)
 
     def prune_audit(self, before: float) -> int:
         """Deletes what happened before `before`; how many records that were."""
-        return self._transactions.write(audit_rows.prune, before)
+        return self.transactions.write(audit_rows.prune, before)
 
     def prune_notices(self, before: float) -> int:
         """Deletes what was told before `before`, so that its cause would be news again; how many."""
-        return self._transactions.write(outbox.prune, before)
+        return self.transactions.write(outbox.prune, before)
 
     def __repr__(self) -> str:
         return f"<Store at {self.url_shown}>"

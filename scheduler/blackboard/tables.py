@@ -209,6 +209,10 @@ outbox: Final = Table(
     Column("at", Double, nullable=False),
     Column("urgent", Boolean, nullable=False),
     Column("done_at", Double),
+    Column("card", Text),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("next_try_at", Double),
+    Column("error", Text, nullable=False, server_default=""),
     Index(None, "done_at", "number"),
 )
 
@@ -220,6 +224,7 @@ agents: Final = Table(
     Column("paused_by", Text),
     Column("paused_at", Double),
     Column("run_seconds", Double),
+    Column("digest", Text),
 )
 
 heartbeats: Final = Table(
@@ -229,6 +234,27 @@ heartbeats: Final = Table(
     Column("due_at", Double, primary_key=True),
     Column("fired_at", Double),
     Column("result", Text),
+)
+
+# What stands in a task source, and what it was told: one row per card, issue or line there.
+mirrors: Final = Table(
+    "mirrors",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("external_id", Text, primary_key=True),
+    Column("task", _Number, ForeignKey("tasks.number"), index=True),
+    Column("stage", Text, nullable=False),
+    Column("told", Text, nullable=False),
+    Column("told_turns", BigInteger, nullable=False),
+    Column("told_at", Double),
+    Column("handle", Text),
+    Column("fingerprint", Text, nullable=False),
+    Column("seen_at", Double, nullable=False),
+    Column("missing_since", Double),
+    Column("tries", Integer, nullable=False),
+    Column("next_try_at", Double),
+    Column("error", Text, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 audit: Final = Table(

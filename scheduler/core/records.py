@@ -130,6 +130,9 @@ class Notice:
     text: str
     at: float
     urgent: bool = False
+    """not kept back by quiet hours"""
+    card: Mapping[str, object] | None = None
+    """the same for targets that can show more than text; None: there is no more to it"""
 
 
 Record = Output | Comment | Observation | Decision | Event | Notice

@@ -218,12 +218,12 @@ def test_an_older_board_is_copied_before_it_is_migrated(
 ) -> None:
     with board_of(tmp_path) as store:
         store.create(CARD, who="me", now=1.0)
-    monkeypatch.setattr(schema, "LATEST", "0002")
+    monkeypatch.setattr(schema, "LATEST", "0003")
     migrated: list[object] = []
     monkeypatch.setattr(schema, "_migrate", migrated.append)
     with board_of(tmp_path) as store:
         assert store.task("T-0001").title == "a task"
-    copy = path_of(tmp_path).with_name("blackboard.db.before-0002")
+    copy = path_of(tmp_path).with_name("blackboard.db.before-0003")
     assert len(migrated) == 1
     assert rights(copy) == 0o600
     with by_hand(copy) as connection:

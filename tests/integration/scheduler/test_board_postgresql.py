@@ -96,7 +96,7 @@ def test_before_a_migration_the_operator_is_told_how_to_keep_a_copy(
 ) -> None:
     with opened(postgres_url, tmp_path):
         pass
-    monkeypatch.setattr(schema, "LATEST", "0002")
+    monkeypatch.setattr(schema, "LATEST", "0003")
     monkeypatch.setattr(schema, "_migrate", lambda _: None)
     with opened(postgres_url, tmp_path):
         pass

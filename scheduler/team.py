@@ -1,0 +1,38 @@
+"""Who is on the team now. Owner of the roster that holds: it changes as a whole, or not at all."""
+
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from scheduler.roster import Roster
+
+_log = structlog.get_logger()
+
+
+class Team:
+    """Everybody asks it anew each time, so that a change holds from then on."""
+
+    def __init__(self, roster: Roster, read: Callable[[], Roster]) -> None:
+        """`read` reads the roster anew, and raises StartError with every problem it has."""
+        self._roster, self._read = roster, read
+        self._listeners: list[Callable[[], None]] = []
+
+    def __call__(self) -> Roster:
+        """The roster that holds now."""
+        return self._roster
+
+    def when_changed(self, listener: Callable[[], None]) -> None:
+        """Called after each change; it must not block."""
+        self._listeners.append(listener)
+
+    async def reload(self) -> Roster:
+        """Read the file again. Raises StartError, and then everything stays as it is."""
+        self._roster = await trio.to_thread.run_sync(self._read)
+        _log.info("roster_changed", agents=len(self._roster.agents))
+        for listener in self._listeners:
+            listener()
+        return self._roster
+
+    def __repr__(self) -> str:
+        return f"<Team of {len(self._roster.agents)}>"
