@@ -6,6 +6,7 @@ codes: 0 done, 1 an obstacle in the surroundings, 2 wrong settings or a wrong co
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,11 +53,13 @@ def serve(
         settings = _load(config)  # first: wrong settings are told without importing a server
         from scheduler.daemon import run  # noqa: PLC0415
         from scheduler.roster import load_roster  # noqa: PLC0415
+        from scheduler.team import Team  # noqa: PLC0415
         from shared.sd_notify import SdNotify  # noqa: PLC0415
 
+        team = Team(load_roster(settings), partial(load_roster, settings))
         systemd = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
         notify = SdNotify(*map(os.environ.get, systemd))
-        raise typer.Exit(run(settings, load_roster(settings), notify, os.environ))
+        raise typer.Exit(run(settings, team, notify, os.environ))
 
 
 @app.command()

@@ -39,6 +39,7 @@ from scheduler.settings import Settings
 from scheduler.sidecar import Sidecar
 from scheduler.starter import Starter
 from scheduler.supervision import Supervisor, watch
+from scheduler.team import Team
 from scheduler.ticker import Report, Ticker
 from scheduler.tickets import Tickets
 from shared import clock
@@ -60,7 +61,7 @@ class Given:
     """What was there before the daemon: it owns none of it."""
 
     settings: Settings
-    roster: Roster
+    team: Team
     store: Store
     admin_token: str = field(repr=False)
     environ: Mapping[str, str] = field(repr=False)
@@ -84,7 +85,7 @@ class Parts:
 
 def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
     """Inside Trio. `port` listens already: tickets name it."""
-    settings, roster, store = given.settings, given.roster, given.store
+    settings, team, store = given.settings, given.team, given.store
     token, environ = given.admin_token, given.environ
     board, metrics, sidecar = Board(store), Metrics(), Sidecar(settings.sidecar_url or None)
     audit = _audit(settings, board, token)
@@ -123,7 +124,7 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         spacing_seconds=settings.spawn_spacing_seconds,
         on_start=on_start,
     )
-    reviewing = Reviewing(board, commands=roster.commands, environ=environ, state_dir=settings.state_dir)
+    reviewing = Reviewing(board, roster=team, environ=environ, state_dir=settings.state_dir)
     archivist = Archivist(board, runner, tickets)
     executor = Executor(
         board=board,
@@ -135,14 +136,13 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         note=note,
         acted=acted,
     )
-    rules = _rules(settings, roster)
     ticker = Ticker(
         board=board,
         runner=runner,
         sidecar=sidecar,
         starter=starter,
         executor=executor,
-        rules=lambda: rules,
+        rules=lambda: _rules(settings, team()),
         interval_seconds=settings.tick_seconds,
         last_look=LastLook(settings.state_dir / "last-tick", interval_seconds=settings.tick_seconds),
         on_report=on_report,
@@ -162,7 +162,7 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         ticker=ticker,
         audit=audit,
         supervisor=supervisor,
-        labels={agent.id: agent.label for agent in roster.agents.values()},
+        team=team,
         has_sidecar=bool(settings.sidecar_url),
         demonstration=settings.runner == "demo",
         interval_seconds=settings.tick_seconds,

@@ -1,6 +1,6 @@
 """The task tree of the scheduler, on one screen. Shutdown order is nesting order.
 
-    process          signals, watchdog
+    process          signals, watchdog, SIGHUP
     └─ parts         audit log, event feed, outbox, runner, starter, ticker: each supervised
        └─ servers    the API's port, the metrics' port
 
@@ -23,9 +23,10 @@ from scheduler.blackboard.alone import alone_on
 from scheduler.blackboard.errors import BoardError
 from scheduler.blackboard.opening import open_board
 from scheduler.blackboard.store import Store
-from scheduler.roster import Roster
+from scheduler.reloading import reload_on_hang_up
 from scheduler.settings import Settings
 from scheduler.supervision import PartGaveUpError, fatal_in
+from scheduler.team import Team
 from scheduler.version import __version__
 from shared import logs
 from shared.admin_token import admin_token
@@ -44,7 +45,7 @@ LAST_RESORT_SECONDS = 8.0
 _log = structlog.get_logger()
 
 
-def run(settings: Settings, roster: Roster, notify: SdNotify, environ: Mapping[str, str]) -> int:
+def run(settings: Settings, team: Team, notify: SdNotify, environ: Mapping[str, str]) -> int:
     """Serve until a signal; the exit code. Raises StartError where something is in the way."""
     logs.configure(level=settings.log_level, fmt=settings.log_format, secrets=settings.secrets)
     for warning in settings.warnings:
@@ -58,11 +59,11 @@ def run(settings: Settings, roster: Roster, notify: SdNotify, environ: Mapping[s
         logs.add_secrets([token])
         ports = listen(settings.host, settings.port), listen(settings.host, settings.metrics_port)
         store = _open(settings)
-        # The hang-up of a terminal ends a program; to a daemon it means "read your files again", if anything.
-        # A handler that does nothing, because our children would inherit SIG_IGN.
+        # The hang-up of a terminal ends a program; to a daemon it means "read your files again", and until
+        # somebody can, nothing. A handler, because our children would inherit SIG_IGN.
         signal.signal(signal.SIGHUP, lambda *_: None)
         try:
-            given = Given(settings, roster, store, token, environ)
+            given = Given(settings, team, store, token, environ)
             with alone_on(settings.effective_database_url, store.url_shown):
                 trio.run(serve_until_stopped, given, *ports, notify)
         except ExceptionGroup as group:
@@ -98,6 +99,7 @@ async def serve_until_stopped(
     parts = assemble(given, lifecycle, port)
     async with trio.open_nursery() as process:
         await process.start(stop_on_signals, lifecycle.begin_drain, patience.cancel)
+        await process.start(reload_on_hang_up, given.team)
         process.start_soon(notify.watchdog)
         async with trio.open_nursery() as supervised:
             for name, part in parts.supervised.items():

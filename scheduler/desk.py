@@ -7,6 +7,7 @@ from scheduler.audit.log import AuditLog
 from scheduler.blackboard.board import Board
 from scheduler.metrics import DaemonPicture, agent_pictures
 from scheduler.supervision import Supervisor
+from scheduler.team import Team
 from scheduler.ticker import Report, Ticker
 from shared import clock
 
@@ -24,7 +25,7 @@ class Desk:
         ticker: Ticker,
         audit: AuditLog,
         supervisor: Supervisor,
-        labels: Mapping[str, str],
+        team: Team,
         has_sidecar: bool,
         demonstration: bool,
         interval_seconds: float,
@@ -32,7 +33,7 @@ class Desk:
     ) -> None:
         self.board = board
         self._ticker, self._audit, self._supervisor = ticker, audit, supervisor
-        self._labels, self._demonstration = labels, demonstration
+        self._team, self._demonstration = team, demonstration
         self._has_sidecar, self._interval_seconds, self._changed = has_sidecar, interval_seconds, changed
 
     # -- asked for -------------------------------------------------------------------------------------
@@ -48,6 +49,10 @@ class Desk:
     def start_ticking(self) -> None:
         """Beginning at once."""
         self._ticker.start()
+
+    async def reload(self) -> int:
+        """The roster, from its file; how many agents it has. Raises StartError."""
+        return len((await self._team.reload()).agents)
 
     def board_changed(self) -> None:
         """Somebody wrote through the API."""
@@ -105,14 +110,15 @@ class Desk:
 
     def picture(self) -> DaemonPicture:
         """For the metrics."""
-        ticker = self._ticker
+        ticker, agents = self._ticker, self._team().agents
+        labels = {agent.id: agent.label for agent in agents.values()}
         return DaemonPicture(
             sessions_active=ticker.last.live if ticker.last else 0,
             calls_avoided=ticker.calls_avoided,
             audit_buffered=self._audit.statistics().buffered,
             last_tick_at=ticker.last.at if ticker.last else None,
             openclaw_up=ticker.sighting.up if ticker.sighting.at else None,
-            agents=agent_pictures(self._labels, ticker.held, ticker.activities, clock.wall()),
+            agents=agent_pictures(labels, ticker.held, ticker.activities, clock.wall()),
         )
 
 

@@ -4,7 +4,7 @@ The rule: what an output says is read by `checks`, in processes of their own, an
 they run beside it, a few at a time. The verdict is the core's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from scheduler.core.errors import Refused
 from scheduler.core.expects import Kind
 from scheduler.core.records import Output
 from scheduler.core.reviews import review_draft, review_verdict
+from scheduler.roster import Roster
 from shared import clock
 
 MAX_VERDICT_BYTES: Final = 64 * 1024
@@ -41,11 +42,11 @@ class Reviewing:
         self,
         board: Board,
         *,
-        commands: Mapping[str, tuple[str, ...]],
+        roster: Callable[[], Roster],
         environ: Mapping[str, str],
         state_dir: Path,
     ) -> None:
-        self._board, self._commands, self._environ = board, commands, environ
+        self._board, self._roster, self._environ = board, roster, environ
         self._schema_dir = state_dir / "schemas"
         self._places = trio.CapacityLimiter(SIDE_BY_SIDE)
         self._line: list[CheckOutput] = []  # to be begun
@@ -106,7 +107,7 @@ class Reviewing:
                 wanted,
                 files,
                 schema_dir=self._schema_dir,
-                commands=self._commands,
+                commands=self._roster().commands,
                 environ=self._environ,
             )
             findings = tuple(map(str, found))

@@ -70,6 +70,7 @@ def build_app(
         "/api/daemon/start": {"POST": control.start},
         "/api/daemon/pause": {"POST": control.pause},
         "/api/daemon/resume": {"POST": control.resume},
+        "/api/daemon/reload": {"POST": control.reload},
         _TASKS: {"GET": tasks.list, "POST": tasks.create},
         f"{_TASKS}/claim": {"POST": tasks.claim_next},
         f"{_TASKS}/{{id}}": {"GET": tasks.read, "PATCH": tasks.revise},

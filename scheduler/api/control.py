@@ -26,6 +26,7 @@ from scheduler.wire import LATEST, time_json
 from scheduler.wire import Json as JsonObject
 from shared import clock
 from shared.asgi import App
+from shared.errors import StartError
 
 LONGEST_PAUSE_SECONDS: Final = 10 * 366 * 86_400.0
 """Longer is for ever, which has a way of its own to be said."""
@@ -120,6 +121,16 @@ class Control:
         self._changed(who, body.agent or EVERYBODY, {"paused": False})
         self._desk.board_changed()
         return Json({"agent": body.agent, "paused": False, "until": None})
+
+    async def reload(self, request: Request) -> App:
+        """`POST /api/daemon/reload`."""
+        who, _ = await self._asked(request, Nothing)
+        try:
+            agents = await self._desk.reload()
+        except StartError as error:
+            raise HttpError(422, "invalid", str(error)) from error
+        self._changed(who, "roster", {"agents": agents})
+        return Json({"agents": agents})
 
     async def _asked(self, request: Request, kind: type[_Body]) -> tuple[Operator, _Body]:
         """An operator, and what is asked. Raises HttpError, Refused."""

@@ -53,6 +53,10 @@ class Desk(Protocol):
         """Tick again."""
         ...
 
+    async def reload(self) -> int:
+        """Read the roster again; how many agents it has. Raises StartError, and then the old one holds."""
+        ...
+
     def board_changed(self) -> None:
         """Something happened that may let something start."""
         ...

@@ -184,6 +184,7 @@ _PATHS: Final[dict[str, Schema]] = {
     "/api/daemon/start": _control("Tick again", VERBS["stop"].body, "Ticking"),
     "/api/daemon/pause": _control("Start nobody, or not this agent; kept over restarts", Pause, "Paused"),
     "/api/daemon/resume": _control("Take such a pause back", Resume, "Paused"),
+    "/api/daemon/reload": _control("Read the roster again, whole or not at all", VERBS["stop"].body, "Team"),
     _TASKS: {
         "get": _get("Tasks, by their numbers", ref("Tasks"), 422, *_OF_READS, parameters=_LIST_QUERY),
         "post": _write("A new task", VERBS["create"].body, "Task", 404, status=201),

@@ -96,8 +96,9 @@ def event_of(row: Sequence[Any]) -> Event:
 
 
 def notice_of(row: Sequence[Any]) -> Notice:
-    *fields, card = row
-    return Notice(*fields, None if card is None else msgspec.json.decode(card, type=dict[str, object]))
+    to, cause, words, at, urgent, card = row
+    shown = None if card is None else msgspec.json.decode(card, type=dict[str, object])
+    return Notice(to, cause, words, at, urgent, shown)
 
 
 def changed(before: Task | Attempt, now_is: Task | Attempt, names: Iterable[str]) -> Values:

@@ -16,6 +16,7 @@ from scheduler.blackboard.store import Store
 from scheduler.events import EventFeed
 from scheduler.metrics import Metrics
 from shared.asgi import Receive, Scope, Send
+from shared.errors import StartError
 from shared.guard import Guard
 from tests.edge.asgi import Client, Talk
 from tests.fresh_board import fresh_board
@@ -53,6 +54,7 @@ class DeskNotes:
         self.changes = 0
         self.ticks = 0
         self.ticking = True
+        self.roster_problems: tuple[str, ...] = ()
         self.components: dict[str, object] = {
             "audit_logger": {"status": "healthy"},
             "sidecar": {"status": "off"},
@@ -86,6 +88,11 @@ class DeskNotes:
 
     def start_ticking(self) -> None:
         self.ticking = True
+
+    async def reload(self) -> int:
+        if self.roster_problems:
+            raise StartError(*self.roster_problems, exit_code=2)
+        return 15
 
     def board_changed(self) -> None:
         self.changes += 1

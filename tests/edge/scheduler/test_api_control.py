@@ -149,6 +149,7 @@ async def test_a_pause_is_kept_and_told_until_it_is_over(office: Office) -> None
         ("resume", {"agent": "../x"}),
         ("resume", {"for_seconds": 1}),
         ("tick", {"now": True}),
+        ("reload", {"file": "/etc/passwd"}),
         ("stop", {"x": 1}),
         ("start", {"x": 1}),
     ],
@@ -157,6 +158,17 @@ async def test_what_cannot_be_meant_changes_nothing(office: Office, path: str, b
     assert await office.error("POST", f"/api/daemon/{path}", body) == (422, "invalid")
     assert office.store.agents() == {}
     assert (office.desk.ticks, office.desk.ticking, office.desk.changes) == (0, True, 0)
+
+
+async def test_the_roster_is_read_again_or_everything_that_is_wrong_with_it_is_told(office: Office) -> None:
+    assert await office.post("/api/daemon/reload") == {"agents": 15}
+    assert office.denials.changes == [("admin", "roster", {"agents": 15})]
+    office.desk.roster_problems = ("agents.coo.class is 'x'; expected one of ...", "timezone is 'Mars'")
+    refused = await office.ask("POST", "/api/daemon/reload", {})
+    assert (refused.status, refused.error) == (422, "invalid")
+    for problem in office.desk.roster_problems:
+        assert problem in refused.json["error"]["message"]
+    assert await office.error("POST", "/api/daemon/reload", {}, token=None) == (401, "unauthorized")
 
 
 async def test_a_fault_is_told_without_its_cause(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,12 @@ import stat
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
-from tests.integration.processes import run_sidecar, until
+from tests.integration.processes import run_sidecar, started_saying, until
 from tests.integration.scheduler.daemons import (
     TASKS,
     Scheduler,
@@ -94,11 +95,20 @@ async def test_the_admin_token_is_made_once_and_kept(tmp_path: Path) -> None:
         assert tokens[0] == tokens[1]
 
 
-async def test_a_hang_up_of_the_terminal_is_nothing_to_it(tmp_path: Path) -> None:
+async def test_at_a_hang_up_it_reads_the_roster_again_whole_or_not_at_all(tmp_path: Path) -> None:
     with trio.fail_after(30):
         async with run_scheduler(tmp_path) as scheduler:
-            scheduler.process.send_signal(signal.SIGHUP)
-            await scheduler.create()
+            roster = scheduler.state_dir / "agents.yaml"
+
+            async def after_a_hang_up(text: str, event: str) -> dict[str, Any]:
+                roster.write_text(text)
+                scheduler.process.send_signal(signal.SIGHUP)
+                return await started_saying(scheduler, event)
+
+            assert (await after_a_hang_up("agents: {coo: {}, qa: {}}", "roster_changed"))["agents"] == 2
+            said = await after_a_hang_up("timezone: Mars\nagents: {coo: {class: knight}}", "roster_refused")
+            assert [problem.split()[0] for problem in said["problems"]] == ["timezone", "agents.coo.class"]
+            assert 'agent_name="qa"' in await scheduler.metrics()
             assert (await scheduler.health())[0] == 200
 
 

@@ -19,6 +19,8 @@ from scheduler.core.task import Draft, Priority, Task
 from scheduler.execution import Executor
 from scheduler.last_look import LastLook
 from scheduler.reviewing import Reviewing
+from scheduler.roster.complete import complete
+from scheduler.roster.file import RosterFile
 from scheduler.runs import Order, StartResult, StartState
 from scheduler.sidecar import Sidecar
 from scheduler.starter import Starter
@@ -27,6 +29,8 @@ from scheduler.tickets import Tickets
 from shared import clock
 from tests.fresh_board import fresh_board
 from tests.integration.processes import until
+
+NOBODY = complete(RosterFile())
 
 
 @dataclass
@@ -114,7 +118,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         runner=runner,
         starter=starter,
         tickets=tickets,
-        reviewing=Reviewing(board, commands={}, environ={}, state_dir=tmp_path),
+        reviewing=Reviewing(board, roster=lambda: NOBODY, environ={}, state_dir=tmp_path),
         archivist=archivist,
         note=lambda *_: None,
     )
