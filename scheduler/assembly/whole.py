@@ -3,7 +3,6 @@
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -12,43 +11,31 @@ import structlog
 from scheduler.api.app import build_app
 from scheduler.api.identity import Identity
 from scheduler.archivist import Archivist
-from scheduler.audit.file import FileStore
+from scheduler.assembly.making import audit_log, rules_of, runner_of, url_of
+from scheduler.assembly.parts import Given, Parts
 from scheduler.audit.log import AuditLog
-from scheduler.audit.memory import MemoryStore
-from scheduler.audit.store import AuditStore
-from scheduler.blackboard.audit import BoardAuditStore
 from scheduler.blackboard.board import Board
 from scheduler.blackboard.errors import BoardError
 from scheduler.blackboard.store import Store
 from scheduler.commands import environment
 from scheduler.core.commands import Start
 from scheduler.core.records import Attempt, Event
-from scheduler.core.rules import AgentRules, Rules
-from scheduler.demo import DemoRunner
 from scheduler.desk import Desk
 from scheduler.events import EventFeed
 from scheduler.execution import Executor
-from scheduler.gateway import Gateway
 from scheduler.last_look import LastLook
 from scheduler.metrics import BoardPicture, Metrics
 from scheduler.notifier import Notifier
 from scheduler.reviewing import Reviewing
-from scheduler.roster import Agent, Roster
-from scheduler.runs import OpenClawRunner, Runner
-from scheduler.settings import Settings
 from scheduler.sidecar import Sidecar
 from scheduler.starter import Starter
 from scheduler.supervision import Supervisor, watch
-from scheduler.team import Team
 from scheduler.ticker import Report, Ticker
 from scheduler.tickets import Tickets
 from shared import clock
-from shared.asgi import App
 from shared.guard import Guard
 from shared.lifecycle import Lifecycle
 from shared.metrics import metrics_app
-from shared.redaction import Redactor
-from shared.serving import address
 
 LETS_NOTHING_START = frozenset({"heartbeat", "output", "comment", "observe", "rekey", "run_started"})
 """Events that the next regular tick is early enough for."""
@@ -56,40 +43,13 @@ LETS_NOTHING_START = frozenset({"heartbeat", "output", "comment", "observe", "re
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What was there before the daemon: it owns none of it."""
-
-    settings: Settings
-    team: Team
-    store: Store
-    admin_token: str = field(repr=False)
-    environ: Mapping[str, str] = field(repr=False)
-    """for the commands that it calls; they get what is on a list"""
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the task tree runs."""
-
-    supervised: Mapping[str, Callable[[], Awaitable[None]]]
-    supervisor: Supervisor
-    ticker: Ticker
-    starter: Starter
-    api_app: App
-    metrics_app: App
-    last_words: Callable[[], Awaitable[None]]
-    """when nothing changes any more: what was said last is told, and written into the audit log"""
-    aclose: Callable[[], Awaitable[None]]
-
-
 def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
     """Inside Trio. `port` listens already: tickets name it."""
     settings, team, store = given.settings, given.team, given.store
     token, environ = given.admin_token, given.environ
     board, metrics, sidecar = Board(store), Metrics(), Sidecar(settings.sidecar_url or None)
-    audit = _audit(settings, board, token)
-    url = _url(port)
+    audit = audit_log(settings, board, token)
+    url = url_of(port)
     tickets = Tickets(settings.state_dir / "tickets", url)
     tickets.move_here()
     bin_dir = Path(sys.executable).parent
@@ -115,7 +75,7 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         if kind == Start.__name__:
             metrics.claimed("claimed" if status == "done" else status)
 
-    runner, runner_part = _runner(settings, environment(environ, path_first=bin_dir))
+    runner, runner_part = runner_of(settings, environment(environ, path_first=bin_dir))
     starter = Starter(
         board=board,
         runner=runner,
@@ -142,7 +102,7 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         sidecar=sidecar,
         starter=starter,
         executor=executor,
-        rules=lambda: _rules(settings, team()),
+        rules=lambda: rules_of(settings, team()),
         interval_seconds=settings.tick_seconds,
         last_look=LastLook(settings.state_dir / "last-tick", interval_seconds=settings.tick_seconds),
         on_report=on_report,
@@ -212,59 +172,6 @@ async def _last_words(feed: EventFeed, notifier: Notifier, audit: AuditLog) -> N
     await audit.aclose()
 
 
-def _audit(settings: Settings, board: Board, token: str) -> AuditLog:
-    store: AuditStore
-    match settings.audit_storage_type:
-        case "memory":
-            store = MemoryStore()
-        case "file":
-            store = FileStore(
-                settings.audit_log_dir,
-                most_bytes=settings.audit_max_file_size,
-                most_files=settings.audit_max_files,
-            )
-        case "database":
-            store = BoardAuditStore(board.store)
-    redactor = Redactor()
-    redactor.add([*settings.secrets, token])
-    return AuditLog(
-        store,
-        redactor,
-        batch_size=settings.audit_batch_size,
-        flush_seconds=settings.audit_flush_interval,
-        retention_days=settings.audit_retention_days,
-    )
-
-
-def _rules(settings: Settings, roster: Roster) -> Rules:
-    return Rules(
-        max_concurrent=settings.max_concurrent_agents,
-        run_timeout=settings.run_timeout,
-        agents={agent.id: _measures(agent) for agent in roster.agents.values()},
-        otherwise=_measures(roster.rules_for("")),
-    )
-
-
-def _measures(agent: Agent) -> AgentRules:
-    return AgentRules(
-        suspect_after=agent.suspect_after_seconds,
-        recover_after=agent.recover_after_seconds,
-        dependency_wait_after=agent.dependency_wait_seconds,
-        max_turns=agent.max_turns,
-        notify=agent.notify,
-    )
-
-
-def _runner(
-    settings: Settings, environ: Mapping[str, str]
-) -> tuple[Runner, dict[str, Callable[[], Awaitable[None]]]]:
-    """Who plays the agents, and what has to run for that besides."""
-    if settings.runner == "demo":
-        demo = DemoRunner(settings.sidecar_url)
-        return demo, {"demo": demo.run}
-    return OpenClawRunner(Gateway(settings.openclaw, environ)), {}
-
-
 async def _look_at_board(board: Board, metrics: Metrics) -> None:
     try:
         counts = await board.read(Store.counts)
@@ -273,10 +180,3 @@ async def _look_at_board(board: Board, metrics: Metrics) -> None:
         metrics.look_at(None)
     else:
         metrics.look_at(BoardPicture(counts, pending))
-
-
-def _url(port: socket.socket) -> str:
-    """Where a run on this machine reaches the API."""
-    bound, number = address(port)
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, bound)  # noqa: S104 - compared, not bound
-    return f"http://[{reachable}]:{number}" if ":" in reachable else f"http://{reachable}:{number}"

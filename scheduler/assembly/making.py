@@ -1,0 +1,79 @@
+"""Single parts, made from the settings and the roster."""
+
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+
+from scheduler.audit.file import FileStore
+from scheduler.audit.log import AuditLog
+from scheduler.audit.memory import MemoryStore
+from scheduler.audit.store import AuditStore
+from scheduler.blackboard.audit import BoardAuditStore
+from scheduler.blackboard.board import Board
+from scheduler.core.rules import AgentRules, Rules
+from scheduler.demo import DemoRunner
+from scheduler.gateway import Gateway
+from scheduler.roster import Agent, Roster
+from scheduler.runs import OpenClawRunner, Runner
+from scheduler.settings import Settings
+from shared.redaction import Redactor
+from shared.serving import address
+
+
+def audit_log(settings: Settings, board: Board, token: str) -> AuditLog:
+    store: AuditStore
+    match settings.audit_storage_type:
+        case "memory":
+            store = MemoryStore()
+        case "file":
+            store = FileStore(
+                settings.audit_log_dir,
+                most_bytes=settings.audit_max_file_size,
+                most_files=settings.audit_max_files,
+            )
+        case "database":
+            store = BoardAuditStore(board.store)
+    redactor = Redactor()
+    redactor.add([*settings.secrets, token])
+    return AuditLog(
+        store,
+        redactor,
+        batch_size=settings.audit_batch_size,
+        flush_seconds=settings.audit_flush_interval,
+        retention_days=settings.audit_retention_days,
+    )
+
+
+def rules_of(settings: Settings, roster: Roster) -> Rules:
+    return Rules(
+        max_concurrent=settings.max_concurrent_agents,
+        run_timeout=settings.run_timeout,
+        agents={agent.id: _measures(agent) for agent in roster.agents.values()},
+        otherwise=_measures(roster.rules_for("")),
+    )
+
+
+def _measures(agent: Agent) -> AgentRules:
+    return AgentRules(
+        suspect_after=agent.suspect_after_seconds,
+        recover_after=agent.recover_after_seconds,
+        dependency_wait_after=agent.dependency_wait_seconds,
+        max_turns=agent.max_turns,
+        notify=agent.notify,
+    )
+
+
+def runner_of(
+    settings: Settings, environ: Mapping[str, str]
+) -> tuple[Runner, dict[str, Callable[[], Awaitable[None]]]]:
+    """Who plays the agents, and what has to run for that besides."""
+    if settings.runner == "demo":
+        demo = DemoRunner(settings.sidecar_url)
+        return demo, {"demo": demo.run}
+    return OpenClawRunner(Gateway(settings.openclaw, environ)), {}
+
+
+def url_of(port: socket.socket) -> str:
+    """Where a run on this machine reaches the API."""
+    bound, number = address(port)
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, bound)  # noqa: S104 - compared, not bound
+    return f"http://[{reachable}]:{number}" if ":" in reachable else f"http://{reachable}:{number}"
