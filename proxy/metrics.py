@@ -20,8 +20,7 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client.core import Metric
 
 from proxy import __version__
 from proxy.attempt import Result
@@ -31,6 +30,7 @@ from proxy.core.decisions import Dropped, QueueFull
 from proxy.core.retreat import RetreatState
 from proxy.exchange import Exchange, Outcome
 from proxy.gate import Grant, TurnedAway
+from shared.gauges import Gauges, labelled
 
 PROVIDER: Final = "nvidia"
 
@@ -114,7 +114,7 @@ class Metrics:
 
     def watch(self, gauges: Callable[[], Iterable[Metric]]) -> None:
         """Have these read at every scrape."""
-        self.registry.register(_Gauges(gauges))
+        self.registry.register(Gauges(gauges))
 
     def decided(self, grant: Grant | TurnedAway, band: Band) -> None:
         """The gate has let a request through, or turned it away."""
@@ -188,36 +188,6 @@ class Metrics:
         self._errors.labels(label, PROVIDER).inc()
 
 
-class _Gauges(Collector):
-    def __init__(self, gauges: Callable[[], Iterable[Metric]]) -> None:
-        self._collect = gauges
-
-    def collect(self) -> Iterable[Metric]:
-        return self._collect()
-
-    def describe(self) -> Iterable[Metric]:
-        """Nothing: registering must not read gauges whose owners are still being made."""
-        return []
-
-
-def gauge(name: str, text: str, value: float) -> Metric:
-    """One gauge without labels."""
-    return GaugeMetricFamily(name, text, value=value)
-
-
-def counter(name: str, text: str, value: float) -> Metric:
-    """One counter that its owner keeps."""
-    return CounterMetricFamily(name, text, value=value)
-
-
-def labelled(name: str, text: str, label: str, values: dict[str, float]) -> Metric:
-    """One gauge per value of a label."""
-    family = GaugeMetricFamily(name, text, labels=[label])
-    for word, value in values.items():
-        family.add_metric([word], value)
-    return family
-
-
 def build_info() -> Metric:
     """The version, as the label of a constant."""
-    return labelled("sidecar_build_info", "The version that runs", "version", {__version__: 1})
+    return labelled("sidecar_build_info", "The version that runs", ["version"], {(__version__,): 1})

@@ -15,10 +15,11 @@ from proxy.core.band import Band
 from proxy.core.decisions import LaneStatistics
 from proxy.core.retreat import RetreatState
 from proxy.gate import Gate, wall_at
-from proxy.metrics import PROVIDER, Metrics, build_info, counter, gauge, labelled
+from proxy.metrics import PROVIDER, Metrics, build_info
 from proxy.settings import Settings
 from proxy.upstream import Upstream
 from shared import clock
+from shared.gauges import counter, gauge, labelled
 from shared.lifecycle import Lifecycle
 
 _Json = dict[str, Any]
@@ -133,12 +134,12 @@ class Status:
         """For Prometheus, at the moment of the scrape."""
         lane, retreat = self._gate.statistics(), self._gate.retreat
         blocked = self._gate.blocked
-        depth = {band.label: float(lane.depth[band]) for band in Band}
-        reasons = {reason: float(blocked is not None and blocked.reason == reason) for reason in _BLOCKED}
+        depth = {(band.label,): float(lane.depth[band]) for band in Band}
+        reasons = {(reason,): float(blocked is not None and blocked.reason == reason) for reason in _BLOCKED}
         ready = self.ready(upstream_reachable=self._upstream.is_up)["ready"]
         yield gauge("sidecar_tokens_available", "Requests that could be sent at once", lane.tokens)
         yield gauge("sidecar_tokens_rate", "Tokens per minute", lane.effective_rpm)
-        yield labelled("sidecar_queue_depth", "Waiting requests", "priority", depth)
+        yield labelled("sidecar_queue_depth", "Waiting requests", ["priority"], depth)
         yield gauge("sidecar_queue_max", "Requests that may wait", self._settings.queue_max_size)
         yield gauge("sidecar_health_status", "1 while ready for requests", float(ready))
         yield gauge("sidecar_uptime_seconds", "Seconds since the start", self.uptime)
@@ -149,7 +150,7 @@ class Status:
         yield gauge("sidecar_window_limit", "Slots of the sliding window", lane.window_limit)
         yield gauge("sidecar_inflight", "Requests that are with the upstream", self._agents.in_flight)
         yield gauge("sidecar_upstream_up", "1 if the upstream can be reached", float(self._upstream.is_up))
-        yield labelled("sidecar_lane_blocked", "1 while the key is refused", "reason", reasons)
+        yield labelled("sidecar_lane_blocked", "1 while the key is refused", ["reason"], reasons)
         yield counter(
             "sidecar_foreign_429", "429s while our own window had room", self._gate.foreign_throttles
         )

@@ -7,7 +7,8 @@ session and no foreign name stands in a label: cardinality stays low.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from prometheus_client import (
@@ -19,15 +20,16 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client.core import Metric
 
 from scheduler.core.capacity import CallerActivity
 from scheduler.core.states import Status
 from scheduler.core.task import Task
 from scheduler.version import __version__
+from shared.gauges import Gauges, counter, gauge, labelled
 
 TICK_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+LATENESS_BUCKETS: Final = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 ACTION_BUCKETS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 WAITS: Final = (Status.PENDING, Status.REVIEW, Status.BLOCKED)
@@ -46,6 +48,8 @@ class AgentPicture:
     """of its requests, by the sidecar's count; None where the sidecar does not know it"""
     response_seconds: float | None = None
     """how long its oldest request has been waiting for an answer; None likewise"""
+    heartbeat: bool | None = None
+    """False: none for two periods; None: it has none, or its first is yet to come"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class DaemonPicture:
     openclaw_up: bool | None = None
     """None: nobody has asked yet"""
     agents: tuple[AgentPicture, ...] = ()
+    sources_up: Mapping[str, bool] = field(default_factory=dict)
+    """by the name of the source; those that were asked"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,12 @@ class Metrics:
             buckets=ACTION_BUCKETS,
             registry=registry,
         )
+        self._lateness = Histogram(
+            "scheduler_heartbeat_lateness_seconds",
+            "From the time at which a heartbeat was due until it fired",
+            buckets=LATENESS_BUCKETS,
+            registry=registry,
+        )
         self._requests = Counter(
             "http_requests", "HTTP requests answered, by status code", ["status"], registry=registry
         )
@@ -110,7 +122,7 @@ class Metrics:
 
     def watch(self, daemon: Callable[[], DaemonPicture]) -> None:
         """Have this read at every scrape."""
-        self.registry.register(_Gauges(lambda: self._gauges(daemon())))
+        self.registry.register(Gauges(lambda: self._gauges(daemon())))
 
     def look_at(self, board: BoardPicture | None) -> None:
         """What the board counts now; None: it could not be asked."""
@@ -130,30 +142,45 @@ class Metrics:
         self._actions.labels(action, status).inc()
         self._action_seconds.labels(action).observe(seconds)
 
+    def heartbeat_fired(self, lateness_seconds: float) -> None:
+        """An agent had its heartbeat."""
+        self._lateness.observe(lateness_seconds)
+
     def answered(self, status: int) -> None:
         """A request over HTTP was answered."""
         self._requests.labels(str(status)).inc()
 
     def _gauges(self, daemon: DaemonPicture) -> Iterator[Metric]:
-        yield _gauge("scheduler_sessions_active", "Runs that are alive in OpenClaw", daemon.sessions_active)
-        yield _counter(
+        yield gauge("scheduler_sessions_active", "Runs that are alive in OpenClaw", daemon.sessions_active)
+        yield counter(
             "scheduler_calls_avoided", "Model calls that were not made for want of news", daemon.calls_avoided
         )
-        yield _gauge("audit_buffer_size", "Audit records that no store has yet", daemon.audit_buffered)
-        yield _gauge(
+        yield gauge("audit_buffer_size", "Audit records that no store has yet", daemon.audit_buffered)
+        yield gauge(
             "scheduler_last_tick_timestamp_seconds",
             "When the last tick ended, in Unix time",
             daemon.last_tick_at,
         )
-        yield _gauge("scheduler_openclaw_up", "1 if OpenClaw's gateway answers", daemon.openclaw_up)
-        yield _labelled("scheduler_build_info", "The version that runs", ["version"], {(__version__,): 1})
+        yield gauge("scheduler_openclaw_up", "1 if OpenClaw's gateway answers", daemon.openclaw_up)
+        yield labelled("scheduler_build_info", "The version that runs", ["version"], {(__version__,): 1})
+        yield labelled(
+            "scheduler_source_up",
+            "1 if the task source answered when it was last asked",
+            ["source"],
+            {(name,): float(up) for name, up in daemon.sources_up.items()},
+        )
         yield from _of_agents(daemon.agents)
+        yield _of_heartbeats(daemon.agents)
         if self._board is not None:
             yield from _of_board(self._board)
 
 
 def agent_pictures(
-    labels: Mapping[str, str], held: Iterable[Task], activities: Iterable[CallerActivity], now: float
+    labels: Mapping[str, str],
+    held: Iterable[Task],
+    activities: Iterable[CallerActivity],
+    now: float,
+    heartbeats: Mapping[str, bool] = MappingProxyType({}),
 ) -> tuple[AgentPicture, ...]:
     """Of the roster's agents (`labels`, by id) and of those that hold a task; in alphabetical order.
 
@@ -174,6 +201,7 @@ def agent_pictures(
             max(0.0, now - still_since.get(name, now)),
             _throttled_share(sessions.get(name)),
             max((each.oldest_wait_seconds for each in sessions.get(name, ())), default=None),
+            heartbeats.get(name),
         )
         for name in sorted(labels.keys() | still_since.keys())
     )
@@ -187,19 +215,19 @@ def _throttled_share(sessions: list[CallerActivity] | None) -> float | None:
 
 
 def _of_agents(agents: tuple[AgentPicture, ...]) -> Iterator[Metric]:
-    yield _labelled(
+    yield labelled(
         "agent_task_stagnation_seconds",
         "Time since an agent's task last made progress, 0 without a task",
         ["agent_name", "agent_label"],
         {(each.name, each.label): each.stagnation_seconds for each in agents},
     )
-    yield _labelled(
+    yield labelled(
         "agent_429_error_rate",
         "Share of an agent's requests that were throttled, 0 to 1",
         ["agent_name"],
         {(each.name,): each.throttled_share for each in agents if each.throttled_share is not None},
     )
-    yield _labelled(
+    yield labelled(
         "agent_response_time_seconds",
         "Age of an agent's oldest request that waits in the sidecar",
         ["agent_name", "agent_label"],
@@ -211,45 +239,26 @@ def _of_agents(agents: tuple[AgentPicture, ...]) -> Iterator[Metric]:
     )
 
 
+def _of_heartbeats(agents: tuple[AgentPicture, ...]) -> Metric:
+    return labelled(
+        "agent_heartbeat_status",
+        "1 if an agent has its heartbeats, 0 if it had none for two periods",
+        ["agent_name", "agent_label"],
+        {(each.name, each.label): float(each.heartbeat) for each in agents if each.heartbeat is not None},
+    )
+
+
 def _of_board(board: BoardPicture) -> Iterator[Metric]:
-    yield _labelled(
+    yield labelled(
         "scheduler_tasks",
         "Tasks on the board",
         ["status"],
         {(status.value,): board.tasks.get(status, 0) for status in Status},
     )
-    yield _labelled(
+    yield labelled(
         "agent_workboard_pending",
         "Tasks that wait: pending for a start, review for a decision, blocked for help",
         ["type"],
         {(status.value,): board.tasks.get(status, 0) for status in WAITS},
     )
-    yield _gauge("scheduler_outbox_pending", "Messages that are not delivered yet", board.outbox_pending)
-
-
-class _Gauges(Collector):
-    def __init__(self, gauges: Callable[[], Iterable[Metric]]) -> None:
-        self._collect = gauges
-
-    def collect(self) -> Iterable[Metric]:
-        return self._collect()
-
-    def describe(self) -> Iterable[Metric]:
-        """Nothing: registering must not read gauges whose owners are still being made."""
-        return []
-
-
-def _gauge(name: str, text: str, value: float | None) -> Metric:
-    """None: nobody knows yet, so there is no sample; that there is such a metric is told all the same."""
-    return GaugeMetricFamily(name, text, value=value)
-
-
-def _counter(name: str, text: str, value: float) -> Metric:
-    return CounterMetricFamily(name, text, value=value)
-
-
-def _labelled(name: str, text: str, labels: list[str], values: Mapping[tuple[str, ...], float]) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=labels)
-    for words, value in values.items():
-        family.add_metric(words, value)
-    return family
+    yield gauge("scheduler_outbox_pending", "Messages that are not delivered yet", board.outbox_pending)

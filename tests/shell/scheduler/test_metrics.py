@@ -12,6 +12,7 @@ from scheduler.metrics import AgentPicture, BoardPicture, DaemonPicture, Metrics
 
 CONTRACT = {
     "agent_429_error_rate": "gauge",
+    "agent_heartbeat_status": "gauge",
     "agent_response_time_seconds": "gauge",
     "agent_task_stagnation_seconds": "gauge",
     "agent_workboard_pending": "gauge",
@@ -22,10 +23,12 @@ CONTRACT = {
     "scheduler_build_info": "gauge",
     "scheduler_calls_avoided_total": "counter",
     "scheduler_claims_total": "counter",
+    "scheduler_heartbeat_lateness_seconds": "histogram",
     "scheduler_last_tick_timestamp_seconds": "gauge",
     "scheduler_openclaw_up": "gauge",
     "scheduler_outbox_pending": "gauge",
     "scheduler_sessions_active": "gauge",
+    "scheduler_source_up": "gauge",
     "scheduler_tasks": "gauge",
     "scheduler_tick_seconds": "histogram",
     "scheduler_ticks_total": "counter",
@@ -37,7 +40,8 @@ BUSY = DaemonPicture(
     audit_buffered=3,
     last_tick_at=1_000.0,
     openclaw_up=True,
-    agents=(AgentPicture("coo", "Chief", 60.0, 0.25, 1.5),),
+    agents=(AgentPicture("coo", "Chief", 60.0, 0.25, 1.5, heartbeat=True),),
+    sources_up={"workboard": True, "multica": False},
 )
 
 
@@ -67,6 +71,7 @@ def test_what_is_not_known_has_a_name_and_no_sample() -> None:
     assert set(CONTRACT) - set(ours(shown)) == BOARDS, "of a board that cannot be asked nothing is said"
     assert {name for name in ours(shown) if not re.search(rf"^{name}[^\n]* \S+$", shown, re.MULTILINE)} == {
         "agent_429_error_rate",
+        "agent_heartbeat_status",
         "agent_response_time_seconds",
         "agent_task_stagnation_seconds",
         "http_requests_total",
@@ -74,6 +79,7 @@ def test_what_is_not_known_has_a_name_and_no_sample() -> None:
         "runtime_action_executions_total",
         "scheduler_last_tick_timestamp_seconds",
         "scheduler_openclaw_up",
+        "scheduler_source_up",
     }
 
 
@@ -113,6 +119,20 @@ def test_what_waits_is_told_by_what_it_waits_for() -> None:
     assert value("agent_workboard_pending", {"type": "blocked"}) == 0
     assert value("agent_workboard_pending", {"type": "done"}) is None
     assert value("scheduler_tasks", {"status": "done"}) == 9
+
+
+def test_heartbeats_and_sources_are_told_as_they_are_known() -> None:
+    metrics = Metrics()
+    ann, bob = AgentPicture("ann", "Ann", 0.0, heartbeat=False), AgentPicture("bob", "Bob", 0.0)
+    metrics.watch(lambda: replace(BUSY, agents=(*BUSY.agents, ann, bob)))
+    metrics.heartbeat_fired(0.7)
+    value = metrics.registry.get_sample_value
+    assert value("agent_heartbeat_status", {"agent_name": "coo", "agent_label": "Chief"}) == 1
+    assert value("agent_heartbeat_status", {"agent_name": "ann", "agent_label": "Ann"}) == 0
+    assert value("agent_heartbeat_status", {"agent_name": "bob", "agent_label": "Bob"}) is None
+    assert value("scheduler_source_up", {"source": "workboard"}) == 1
+    assert value("scheduler_source_up", {"source": "multica"}) == 0
+    assert value("scheduler_heartbeat_lateness_seconds_sum") == 0.7
 
 
 def test_names_helps_and_units_are_as_prometheus_wants_them() -> None:
