@@ -21,6 +21,8 @@ from scheduler.events import EventFeed
 from scheduler.execution import Executor
 from scheduler.last_look import LastLook
 from scheduler.reviewing import Reviewing
+from scheduler.roster.complete import complete
+from scheduler.roster.file import RosterFile
 from scheduler.runs import Order, StartResult, StartState
 from scheduler.sidecar import Sidecar
 from scheduler.starter import Starter
@@ -128,7 +130,9 @@ async def bench(store: Store, *, most_runs: int) -> AsyncIterator[Bench]:
         runner=runner,
         starter=starter,
         tickets=tickets,
-        reviewing=Reviewing(board, commands={}, environ={}, state_dir=store.artifacts.parent),
+        reviewing=Reviewing(
+            board, roster=lambda: complete(RosterFile()), environ={}, state_dir=store.artifacts.parent
+        ),
         archivist=Archivist(board, runner, tickets),
         note=lambda *_: None,
     )
