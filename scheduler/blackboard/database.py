@@ -25,6 +25,12 @@ class Database(Protocol):
     def most_writers(self) -> int:
         """Threads that can be about to write at once, and none of them for nothing."""
 
+    @property
+    def together_for(self) -> float | None:
+        """Seconds that a write waits in this process for those before it, where there is one writer at a time
+        and writes are better committed together; None: the server has room for many.
+        """
+
     def reading(self) -> AbstractContextManager[Connection]:
         """One consistent look, from any thread."""
 

@@ -86,6 +86,10 @@ class Postgresql:
     def most_writers(self) -> int:
         return self._pool_size
 
+    @property
+    def together_for(self) -> None:
+        return None
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         with translated(self._shown), self._reader.begin() as connection:

@@ -1,9 +1,9 @@
 """The board in one file.
 
-DESIGN. SQLite has one writer at a time. So has this process: one connection that writes, handed from thread
-to thread, and a few that can only read. A write begins with BEGIN IMMEDIATE: whoever begins by reading and
-wants to write later can find the board changed in between and has to start over. Other processes are waited
-for by SQLite itself (`busy_timeout`).
+DESIGN. SQLite has one writer at a time. So has this process: one connection that writes, for whoever leads
+those that write together (see `together`), and a few that can only read. A write begins with BEGIN IMMEDIATE:
+whoever begins by reading and wants to write later can find the board changed meanwhile and has to start over.
+Other processes are waited for by SQLite itself (`busy_timeout`).
 
 What is acknowledged has to outlive a power cut: WAL with `synchronous=FULL` syncs at every commit; NORMAL
 would lose the last seconds (measured with a virtual machine that was switched off: 505 of 38,235 rows).
@@ -28,12 +28,14 @@ from sqlalchemy import Connection, Engine, QueuePool, create_engine
 from scheduler.blackboard.errors import BoardBroken, BoardBusy, BoardUnavailable
 from scheduler.blackboard.faults import translated
 from scheduler.blackboard.files import create_private, sync, sync_directory
-from scheduler.blackboard.turns import Turns
 from shared import clock
 
 READERS: Final = 4
 """Connections that are kept for reading; further ones are opened and closed as they are needed."""
 MOST_READERS: Final = 32
+
+WRITERS: Final = 16
+"""Threads. More of them take more along under one commit, and more of them have to be woken after it."""
 
 _SETTINGS: Final = (
     "PRAGMA foreign_keys=ON",
@@ -54,7 +56,6 @@ class Sqlite:
         self._busy_seconds = busy_seconds
         opened = path.stat()
         self._identity = opened.st_dev, opened.st_ino
-        self._turns = Turns()
         self._writer = self._engine(self._connect_writer, size=1, overflow=0)
         self._readers = self._engine(self._connect_reader, size=READERS, overflow=MOST_READERS - READERS)
 
@@ -76,9 +77,12 @@ class Sqlite:
 
     @property
     def most_writers(self) -> int:
-        # One that writes, and one that waits for its turn in a thread: it goes on at once, and not when Trio
-        # has heard of the end of the first and has found a thread for the next.
-        return 2
+        # One of them writes; the others wait in their threads to be taken along.
+        return WRITERS
+
+    @property
+    def together_for(self) -> float:
+        return self._busy_seconds
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -90,14 +94,9 @@ class Sqlite:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         self._must_be_there()
-        if not self._turns.take(self._busy_seconds):
-            raise BoardBusy(f"{self.shown} is busy: others in this process write")
-        try:
-            with translated(self.shown), self._writer.begin() as connection:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                yield connection
-        finally:
-            self._turns.give()
+        with translated(self.shown), self._writer.begin() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
@@ -154,7 +153,7 @@ class Sqlite:
             pool_size=size,
             max_overflow=overflow,
             pool_timeout=self._busy_seconds,
-            pool_reset_on_return=None,  # `begin()` has committed or rolled back
+            pool_reset_on_return="rollback",  # SQLite can refuse a commit and leave its transaction open
             hide_parameters=True,
         )
 

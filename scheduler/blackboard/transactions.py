@@ -3,7 +3,8 @@
 The rule: work that somebody was faster than is begun anew; after a disk that failed, no more is begun.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
@@ -11,6 +12,7 @@ from sqlalchemy import Connection
 from scheduler.blackboard.database import Database
 from scheduler.blackboard.errors import BoardBroken, BoardBusy
 from scheduler.blackboard.faults import Collision
+from scheduler.blackboard.together import Together
 
 _TRIES: Final = 5
 """Of a transaction that others have overtaken."""
@@ -24,7 +26,11 @@ class Transactions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # Set once, by whichever write finds the disk failing.
+        seconds = database.together_for
+        self._together = (
+            None if seconds is None else Together(self._writing, busy_seconds=seconds, shown=database.shown)
+        )
+        # Set by whichever write finds the disk failing.
         self._broken: BoardBroken | None = None
 
     def check(self) -> None:
@@ -44,15 +50,26 @@ class Transactions:
         self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
         """`work(connection, ...)`, on the disk when this returns."""
+        for _ in range(_TRIES):
+            try:
+                return self._once(lambda connection: work(connection, *args, **kwargs))
+            except Collision:
+                continue
+        raise BoardBusy(f"{self._database.shown} is busy: others were faster, {_TRIES} times")
+
+    def _once(self, work: Callable[[Connection], _T]) -> _T:
+        if self._together is not None:
+            return self._together.write(work)
+        with self._writing() as connection:
+            return work(connection)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        # Here, and not before the line: who waited in it while the disk failed must not go on.
         self.check()
         try:
-            for _ in range(_TRIES):
-                try:
-                    with self._database.writing() as connection:
-                        return work(connection, *args, **kwargs)
-                except Collision:
-                    continue
+            with self._database.writing() as connection:
+                yield connection
         except BoardBroken as error:
             self._broken = error
             raise
-        raise BoardBusy(f"{self._database.shown} is busy: others were faster, {_TRIES} times")
