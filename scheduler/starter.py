@@ -7,7 +7,7 @@ once, by us or by the process after us.
 Bursts of starts lose runs in OpenClaw; that is what the spacing is for.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
@@ -33,6 +33,11 @@ from shared import clock
 _log = structlog.get_logger()
 
 
+async def no_tools() -> str:
+    """Where no gateway could have them."""
+    return ""
+
+
 class Starter:
     """Owner of the line of intended runs. `still` is held while one of them is being started."""
 
@@ -45,9 +50,12 @@ class Starter:
         blackboard: Path,
         spacing_seconds: float,
         on_start: Callable[[Attempt], None],
+        tools: Callable[[], Awaitable[str]] = no_tools,
     ) -> None:
+        """`tools`: what the names of the board's MCP tools begin with just now, '' without any."""
         self._board, self._runner, self._tickets = board, runner, tickets
         self._blackboard, self._spacing_seconds, self._on_start = blackboard, spacing_seconds, on_start
+        self._tools = tools
         self.still = trio.Lock()
         self._line: dict[str, Attempt] = {}  # by run id, in the order of their start
         self._more = trio.Event()
@@ -127,6 +135,7 @@ class Starter:
             blackboard=str(self._blackboard),
             ticket=str(ticket),
             fence=f"===== {token_hex(8)}",
+            tools=await self._tools(),
         )
         return Order(
             task_id=task.id,

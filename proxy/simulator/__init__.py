@@ -14,7 +14,8 @@ What it is strict about:
 4.  What it reports (``most accepted in any window``) is computed over every arrival, not sampled.
 
 Assumptions, where nothing is on record: ``GET /v1/models`` is open without a key and does not count, nor does
-polling a 202; a bad request counts; any model name is served; every model answers text, tools or not.
+polling a 202; a bad request counts; any model name is served; every model answers text, tools or not,
+unless a call is scripted.
 
 One request:
 

@@ -43,6 +43,20 @@ WRONG_METHOD = b'{"status":405,"title":"Method Not Allowed"}'
 DONE = b"data: [DONE]\n\n"
 
 
+class Called(NamedTuple):
+    """A tool, and the arguments as a model writes them."""
+
+    name: str
+    arguments: str
+
+    def as_json(self, number: int) -> dict[str, object]:
+        return {
+            "id": f"call_{number:08d}",
+            "type": "function",
+            "function": {"name": self.name, "arguments": self.arguments},
+        }
+
+
 class Reply(NamedTuple):
     """What one request is answered with; all that the bodies below need."""
 
@@ -51,10 +65,13 @@ class Reply(NamedTuple):
     text: str
     number: int
     created: int
+    called: Called | None = None
+    """in the place of the text"""
 
     @property
     def usage(self) -> dict[str, int]:
-        prompt, completion = self.body.prompt_tokens, tokens(self.text)
+        said = self.text if self.called is None else self.called.arguments
+        prompt, completion = self.body.prompt_tokens, tokens(said)
         return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
     def head(self, kind: str) -> dict[str, object]:
@@ -89,11 +106,16 @@ def model_list() -> bytes:
 
 def full(reply: Reply) -> bytes:
     """A chat or text completion in one body."""
-    if reply.path == CHAT:
-        kind, said = "chat.completion", {"message": {"role": "assistant", "content": reply.text}}
+    said: dict[str, object]
+    if reply.called is not None:
+        calls = [reply.called.as_json(reply.number)]
+        said = {"message": {"role": "assistant", "content": None, "tool_calls": calls}}
+    elif reply.path == CHAT:
+        said = {"message": {"role": "assistant", "content": reply.text}}
     else:
-        kind, said = "text_completion", {"text": reply.text}  # type: ignore[dict-item]  # one of two shapes
-    choice = {"index": 0, **said, "logprobs": None, "finish_reason": "stop"}
+        said = {"text": reply.text}
+    kind = "chat.completion" if reply.path == CHAT else "text_completion"
+    choice = {"index": 0, **said, "logprobs": None, "finish_reason": _reason(reply)}
     return msgspec.json.encode({**reply.head(kind), "choices": [choice], "usage": reply.usage})
 
 
@@ -112,12 +134,19 @@ def events(reply: Reply, chunks: int) -> Iterator[bytes]:
 
     if chat:
         yield event([{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}])
-    for words in pieces(reply.text, chunks):
-        yield event([choice(words)])
-    yield event([choice("", "stop")])
+    if reply.called is not None:
+        yield event([choice("", tool_calls=[{"index": 0, **reply.called.as_json(reply.number)}])])
+    else:
+        for words in pieces(reply.text, chunks):
+            yield event([choice(words)])
+    yield event([choice("", _reason(reply))])
     if reply.body.include_usage:
         yield event([], usage=reply.usage)
     yield DONE
+
+
+def _reason(reply: Reply) -> str:
+    return "stop" if reply.called is None else "tool_calls"
 
 
 def pieces(text: str, count: int) -> list[str]:

@@ -36,6 +36,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
     input_type: Literal["query", "passage"] | None = None
     dimensions: Annotated[int, msgspec.Meta(ge=1, le=4096)] | None = None
     encoding_format: Literal["float", "base64"] | None = None
+    tools: object = None
 
     @property
     def include_usage(self) -> bool:
@@ -46,6 +47,17 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
         """A token for every four characters begun."""
         asked = [self.prompt, self.input, *(message.get("content") for message in self.messages or ())]
         return tokens("".join(text for part in asked for text in _texts(part)))
+
+    def said(self) -> str:
+        """The whole conversation."""
+        return "\n".join(_join(message.get("content")) for message in self.messages or ())
+
+    def offered(self) -> frozenset[str]:
+        """The names of the tools that may be called."""
+        tools = self.tools if isinstance(self.tools, list) else []
+        functions = [tool.get("function") for tool in tools if isinstance(tool, dict)]
+        names = [function.get("name") for function in functions if isinstance(function, dict)]
+        return frozenset(name for name in names if isinstance(name, str))
 
     def reply(self, chunks: int) -> str:
         """What follows ``say:`` in the user's last message, else a sentence, repeated to fill the chunks."""

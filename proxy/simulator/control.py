@@ -5,6 +5,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from proxy.simulator.calls import ToolCall
 from proxy.simulator.config import Config
 from proxy.simulator.faults import Fault
 from proxy.simulator.ledger import Record, Request, Stats
@@ -22,6 +23,7 @@ class Controls(Protocol):
     def requests(self) -> list[Record]: ...
     def stats(self) -> Stats: ...
     def add_fault(self, fault: Fault) -> None: ...
+    def add_call(self, call: ToolCall) -> None: ...
     def configure(self, config: Config) -> None: ...
     def reset(self) -> None: ...
 
@@ -43,16 +45,31 @@ def _act(simulator: Controls, request: Request) -> object:
             return [record.as_json() for record in simulator.requests[-limit:]] if limit > 0 else []
         case "GET", "settings":
             return simulator.config
-        case "POST", "settings":
+        case "POST", what:
+            return _change(simulator, what, request)
+    raise _unknown(request)
+
+
+def _change(simulator: Controls, what: str, request: Request) -> object:
+    match what:
+        case "settings":
             simulator.configure(simulator.config.changed_by(request.body))
             return simulator.config
-        case "POST", "fault":
+        case "fault":
             fault = msgspec.json.decode(request.body, type=Fault)
             simulator.add_fault(fault)
             return fault
-        case "POST", "reset":
+        case "call":
+            call = msgspec.json.decode(request.body, type=ToolCall)
+            simulator.add_call(call)
+            return call
+        case "reset":
             simulator.reset()
             return simulator.stats()
-    raise ValueError(
+    raise _unknown(request)
+
+
+def _unknown(request: Request) -> ValueError:
+    return ValueError(
         f"nvidia-sim has no {request.method} {request.path}; docs/simulator.md lists what it has"
     )

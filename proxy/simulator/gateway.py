@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from proxy.simulator import answers, bodies, latency
+from proxy.simulator.calls import ToolCalls
 from proxy.simulator.config import Config
 from proxy.simulator.faults import Fault, Faults, Kind
 from proxy.simulator.ledger import Outcome, Request
@@ -42,6 +43,7 @@ class Gateway:
         self.config = config
         self.limits = Limits(config)
         self.faults = Faults()
+        self.calls = ToolCalls()
         self._number = 0
         self.reset()
 
@@ -52,6 +54,7 @@ class Gateway:
         """Back to the start, except for the settings and for what is still going on."""
         self.limits.reset()
         self.faults.reset()
+        self.calls.reset()
         self._lots = random.Random(self.config.seed)  # noqa: S311  # a repeatable day, not a secret
         self._later: deque[tuple[str, Play]] = deque(maxlen=1000)  # answers behind a 202
 
@@ -84,7 +87,7 @@ class Gateway:
                 400, msgspec.json.encode({"status": 400, "title": "Bad Request", "detail": unknown.args[0]})
             )
             return Verdict(play, Outcome.REJECTED, counted=True, model=body.model, worker=True)
-        play = self._answer(path, body, now)
+        play = self._answer(path, body, now, honest=fault is None)
         if fault is None:
             return Verdict(play, Outcome.ANSWERED, counted=True, model=body.model, worker=True)
         play = self._spoilt(play, fault, body.model, key)
@@ -120,13 +123,15 @@ class Gateway:
                     return play
         return None
 
-    def _answer(self, path: str, body: bodies.Body, now: float) -> Play:
+    def _answer(self, path: str, body: bodies.Body, now: float, *, honest: bool) -> Play:
         config = self.config
         pause = latency.parse(config.latency).draw(self._lots)
         if path == bodies.EMBEDDINGS:
             return whole(200, answers.embeddings(body), pause=pause)
         self._number += 1
-        reply = answers.Reply(path, body, body.reply(config.chunks), self._number, int(now))
+        call = self.calls.take(body) if honest else None  # one that would not arrive waits for the next try
+        called = None if call is None else answers.Called(call.name, call.written(body))
+        reply = answers.Reply(path, body, body.reply(config.chunks), self._number, int(now), called)
         if not body.stream:
             return whole(200, answers.full(reply), pause=pause)
         if config.first_token is not None:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import trio
 
+from proxy.simulator.calls import ToolCall
 from proxy.simulator.config import Config
 from proxy.simulator.control import PREFIX, control
 from proxy.simulator.faults import Fault, Kind
@@ -98,6 +99,10 @@ class Simulator:
 
     def add_fault(self, fault: Fault) -> None:
         self._gateway.faults.script(fault)
+
+    def add_call(self, call: ToolCall) -> None:
+        """``POST /_sim/call`` without the POST."""
+        self._gateway.calls.script(call)
 
     def configure(self, config: Config) -> None:
         self._gateway.configure(config)

@@ -19,6 +19,7 @@ from scheduler.api.desk import Desk, Record
 from scheduler.api.errors import HttpError, HungUpError
 from scheduler.api.identity import Identity
 from scheduler.api.incoming import Incoming
+from scheduler.api.mcp import Mcp
 from scheduler.api.openapi import DESCRIPTION
 from scheduler.api.page import page
 from scheduler.api.replies import Json, Refusal, as_http, nobody
@@ -28,7 +29,7 @@ from scheduler.blackboard.errors import BoardError
 from scheduler.core.errors import Refused
 from scheduler.events import EventFeed
 from scheduler.metrics import Metrics
-from scheduler.verbs import Holder, Operator
+from scheduler.verbs import Caller, Holder, Operator
 from shared import clock
 from shared.asgi import App, Message, Receive, Scope, Send
 
@@ -53,6 +54,7 @@ def build_app(
     """The app of the API's port, to be put behind a guard. `record` is the audit log's."""
     tasks = Tasks(desk, feed=feed, identity=identity, metrics=metrics, max_attempts=max_attempts)
     control = Control(desk, identity=identity, record=record)
+    mcp = Mcp(tasks, identity=identity, denied=partial(_tell_denied_call, record))
 
     async def events(request: Request) -> App:
         await may_read(identity, desk.board, request)
@@ -63,6 +65,7 @@ def build_app(
         "/health": {"GET": control.health},
         "/version": {"GET": control.version},
         "/openapi.json": {"GET": _always(Json(DESCRIPTION))},
+        "/mcp": {"POST": mcp.post},
         "/api/events": {"GET": events},
         "/api/daemon/status": {"GET": control.status},
         "/api/daemon/tick": {"POST": control.tick},
@@ -136,19 +139,26 @@ def _by_method(
 def _tell_denied(record: Record, identity: Identity, request: Request, error: HttpError) -> None:
     """Who tried what. Of a token at most what it names is kept, never the secret."""
     try:
-        caller = identity.caller(request.headers.getlist("authorization"))
+        actor = _called(identity.caller(request.headers.getlist("authorization")))
     except HttpError:
         actor = "a wrong token"
-    else:
-        match caller:
-            case Operator(name):
-                actor = name
-            case Holder(token):
-                actor = f"the claim {token.task}.{token.epoch}"
-            case _:
-                actor = "nobody"
     subject = str(request.path_params.get("id", request.scope["path"]))
     record("write_denied", at=clock.wall(), actor=actor, subject=subject, outcome=error.code)
+
+
+def _tell_denied_call(record: Record, caller: Caller, subject: str, code: str) -> None:
+    """The same of a tool that was called: the answer to that is no error of HTTP's."""
+    record("write_denied", at=clock.wall(), actor=_called(caller), subject=subject, outcome=code)
+
+
+def _called(caller: Caller) -> str:
+    match caller:
+        case Operator(name):
+            return name
+        case Holder(token):
+            return f"the claim {token.task}.{token.epoch}"
+        case _:
+            return "nobody"
 
 
 async def _not_here(_request: Request, error: Exception) -> App:

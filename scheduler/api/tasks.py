@@ -74,11 +74,11 @@ class Tasks:
 
     async def list(self, request: Request) -> App:
         """`GET /api/blackboard/tasks`."""
-        return Json(await self._read(request, "list", None, _query(request)))
+        return Json(await self.look(request, "list", None, _query(request)))
 
     async def read(self, request: Request) -> App:
         """`GET …/{id}`."""
-        return Json(await self._read(request, "read", request.path_params["id"], _query(request)))
+        return Json(await self.look(request, "read", request.path_params["id"], _query(request)))
 
     async def create(self, request: Request) -> App:
         """`POST /api/blackboard/tasks`."""
@@ -112,9 +112,10 @@ class Tasks:
         except FileNotFoundError:
             raise Refused(Code.NOT_FOUND, f"the file of {task_id} {shortened(name)} is gone") from None
 
-    async def _read(
+    async def look(
         self, request: Request, verb: str, task_id: str | None, body: Mapping[str, object]
     ) -> JsonObject:
+        """Ask what anybody may ask, where anybody may read."""
         await self._may_read(request)
         return await self._desk.board.read(perform, verb, task_id, body, Reader(), clock.wall())
 
@@ -128,7 +129,7 @@ class Tasks:
         body = await incoming(request).json(request.headers.get("content-type"))
         if isinstance(caller, Reader) and not body.get("claim"):
             raise unauthorized("This needs the admin token, or the token of a claim.")
-        return await self._perform(verb, task_id, body, caller)
+        return await self.perform(verb, task_id, body, caller)
 
     async def _hand_in_form(self, request: Request, task_id: str) -> JsonObject:
         caller = self._identity.caller(request.headers.getlist("authorization"))
@@ -138,9 +139,9 @@ class Tasks:
         await self._desk.board.read(_expects_a_file, task_id, caller, clock.wall())
         content_type = request.headers["content-type"]
         async with received_form(incoming(request), content_type, self._desk.board) as (fields, received):
-            return await self._perform("output", task_id, fields, caller, received)
+            return await self.perform("output", task_id, fields, caller, received)
 
-    async def _perform(
+    async def perform(
         self,
         verb: str,
         task_id: str | None,
@@ -148,6 +149,7 @@ class Tasks:
         caller: Caller,
         received: Received | None = None,
     ) -> JsonObject:
+        """Ask, and let everybody know who has to. Raises Refused or BoardError."""
         try:
             answer = await self._desk.board.write(
                 perform,

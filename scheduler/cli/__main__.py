@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from scheduler.cli.commands import cards, holding, overview, steering, upkeep
+from scheduler.cli.commands import agents, cards, holding, overview, steering, upkeep
 from scheduler.cli.light import LightCommand, LightGroup
 from scheduler.cli.line import AsJson, ClaimText, Db, Options, TicketFile, Url, on_the_line, shared_options
 from scheduler.cli.printing import print_json, warn
@@ -62,10 +62,12 @@ for _command in (
     *holding.COMMANDS,
     *steering.COMMANDS,
     *overview.COMMANDS,
+    *agents.COMMANDS,
     *upkeep.COMMANDS,
 ):
     _name = _command.__name__.removesuffix("_")
     app.command(_name, cls=LightCommand)(on_the_line(_command))
+app.add_typer(agents.skill_app)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -36,6 +36,8 @@ class Telling:
     """absolute path"""
     fence: str
     """drawn for this prompt"""
+    tools: str = ""
+    """what the names of the board's MCP tools begin with; '' where the gateway has none"""
 
 
 def prompt(telling: Telling) -> str:
@@ -53,7 +55,7 @@ def prompt(telling: Telling) -> str:
     if task.expects:
         expects = _cut("\n".join(task.expects), _MAX_EXPECTS)
         head.append(_fenced(telling, "The result is checked for", expects))
-    tail = [*_autopsy(telling), _how_to_write(telling)]
+    tail = [*_autopsy(telling), *_how_to_write(telling)]
     room = MAX_BYTES - sum(len(part.encode()) + 2 for part in (*head, *tail))
     return "\n\n".join([*head, *_thread(telling, room), *tail])
 
@@ -90,17 +92,44 @@ def _autopsy(telling: Telling) -> Iterator[str]:
         yield _fenced(telling, "Its error", _cut(last.error, _MAX_ERROR))
 
 
-def _how_to_write(telling: Telling) -> str:
-    command = f"{telling.blackboard} --ticket {telling.ticket}"
+_IF_NOTHING_WORKS: Final = """\
+If none of this works, end with the whole result as your answer: it will be taken as the final output."""
+
+
+def _how_to_write(telling: Telling) -> Iterator[str]:
+    if telling.tools:
+        yield _by_tools(telling)
+    yield _by_command(telling)
+    yield _IF_NOTHING_WORKS
+
+
+def _by_tools(telling: Telling) -> str:
+    """The claim is in the ticket and not here: what starts a run is seen by everybody on the machine."""
+    tool = f"{telling.tools}board_"
     return f"""\
-How to write on the board (the ticket knows who you are and which task it is; run these lines as they stand):
+How to write on the board, if you have the tools {tool}… (where they are not listed among your tools,
+call them through tool_call, with the name as `id` and the rest as `args`). First read the file
+{telling.ticket}
+with your tool for files: its `claim` is the CLAIM below, your pass to this task alone; write it nowhere else.
+  {tool}read {{"task": "{telling.task.id}", "full": true}}   the task, with everything on it
+  {tool}heartbeat {{"claim": CLAIM, "turn": N, "note": "what you do"}}   at least every 10 minutes
+  {tool}comment {{"claim": CLAIM, "text": "text"}}   a question or a remark
+  {tool}output {{"claim": CLAIM, "name": "part.md", "text": "text"}}   a part of the result
+  {tool}output {{"claim": CLAIM, "text": "text", "final": true}}   the result: with this you are done
+  {tool}block {{"claim": CLAIM, "reason": "what is missing"}}   if a person has to help"""
+
+
+def _by_command(telling: Telling) -> str:
+    command = f"{telling.blackboard} --ticket {telling.ticket}"
+    how = "How to write on the board" if not telling.tools else "Without these tools, in a shell"
+    return f"""\
+{how} (the ticket knows who you are and which task it is; run these lines as they stand):
   {command} read                                      the task, with everything on it
   {command} heartbeat --turn N --note "what you do"   at least every 10 minutes
   {command} comment "text"                            a question or a remark
   {command} output --file PATH                        a part of the result
   {command} output --file PATH --final                the result: with this you are done
-  {command} block --reason "what is missing"          if a person has to help
-If none of this works, end with the whole result as your answer: it will be taken as the final output."""
+  {command} block --reason "what is missing"          if a person has to help"""
 
 
 def _fenced(telling: Telling, title: str, text: str) -> str:

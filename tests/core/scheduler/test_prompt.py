@@ -121,3 +121,25 @@ def test_the_largest_card_is_still_short_enough_to_be_handed_over(letter: str) -
 def test_a_prompt_is_never_longer_than_it_may_be(texts: list[str], description: str) -> None:
     task = a_task(description=description)
     assert len(prompt(telling(task=task, said=[said(each) for each in texts])).encode()) <= MAX_BYTES
+
+
+def test_tools_are_told_of_where_there_are_some_and_the_lines_all_the_same() -> None:
+    text = outside(prompt(telling(tools="board__")))
+    order = (
+        "if you have the tools board__board_…",
+        "First read the file\n/var/lib/clawpace/tickets/T-0001.1\n",
+        'board__board_read {"task": "T-0001", "full": true}',
+        'board__board_heartbeat {"claim": CLAIM, "turn": N',
+        'board__board_output {"claim": CLAIM, "text": "text", "final": true}',
+        "Without these tools, in a shell",
+        "/opt/clawpace/bin/blackboard --ticket /var/lib/clawpace/tickets/T-0001.1 output --file PATH --final",
+        "end with the whole result as your answer",
+    )
+    places = [text.index(each) for each in order]
+    assert places == sorted(places)
+
+
+def test_without_tools_nobody_is_sent_looking_for_them() -> None:
+    text = prompt(telling())
+    assert "tool" not in text
+    assert "CLAIM" not in text
