@@ -1,8 +1,8 @@
 """Every setting of the scheduler, declared once: variable, YAML key, default, type, meaning.
 
 The rule: names and defaults are a contract with users, and ``docs/settings.md`` is checked against this file;
-everything is validated at the start, also what takes effect in a later release. The YAML key is the variable
-in lower case without ``SCHEDULER_``. Durations are seconds and may be decimal, sizes are bytes.
+everything is validated at the start. The YAML key is the variable in lower case without ``SCHEDULER_``.
+Durations are seconds and may be decimal, sizes are bytes.
 """
 
 from collections.abc import Iterable, Mapping
