@@ -29,6 +29,27 @@ Config = Annotated[
     typer.Option("--config", metavar="FILE", help="YAML file of settings; else $SCHEDULER_CONFIG."),
 ]
 Agent = Annotated[str | None, typer.Argument(metavar="[AGENT]", help="All agents if left out.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+openclaw = typer.Typer(help="Point OpenClaw at the sidecar and the board, and take that back.")
+app.add_typer(openclaw, name="openclaw")
+KeyVariable = Annotated[
+    str | None,
+    typer.Option(
+        "--key-variable",
+        metavar="NAME",
+        help="OpenClaw's variable with the key, where the sidecar has none: NVIDIA_API_KEY, for one.",
+    ),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", metavar="ID", help="A further model, as NVIDIA's catalogue names it."),
+]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option("--keep", metavar="ID", help="An automation of OpenClaw's, by id or name, that stays on."),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def _print_version(asked: bool) -> None:
@@ -104,6 +125,137 @@ def resume(context: typer.Context, agent: Agent = None, config: Config = None) -
     from scheduler.pausing import resume as take_back  # noqa: PLC0415
 
     typer.echo(take_back(_load(config or context.obj), agent))
+
+
+@app.command()
+def heartbeat(
+    context: typer.Context,
+    agent: Annotated[str, typer.Argument(metavar="AGENT", help="One of the roster's.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show it: write nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, also for errors.")] = False,
+    config: Config = None,
+) -> None:
+    """Look at an agent's task sources once, now, and put what is new there on the board."""
+    from scheduler.heartbeats.command import heartbeat as beat  # noqa: PLC0415
+
+    settings = _load(config or context.obj)
+    raise typer.Exit(beat(settings, agent, os.environ, dry_run=dry_run, json=as_json))
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            help="A time of day such as 22:00 in the roster's zone, a duration such as 12h, or RFC 3339; "
+            "else the last report_at, or 24 hours.",
+        ),
+    ] = None,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: all of it.")] = False,
+    config: Config = None,
+) -> None:
+    """What was done, what failed and why, what waits for whom, and what it took."""
+    from scheduler.report.command import Form, run  # noqa: PLC0415
+
+    form = Form.JSON if as_json else Form.MARKDOWN if as_markdown else Form.TEXT
+    raise typer.Exit(run(_load(config or context.obj), since, form))
+
+
+@app.command()
+def simulate(
+    context: typer.Context,
+    *,
+    agents: Annotated[
+        int | None,
+        typer.Option(
+            "--agents", metavar="N", help="The roster's first, then made-up ones; else the roster, or 20."
+        ),
+    ] = None,
+    rpm: Annotated[float, typer.Option("--rpm", metavar="N", help="Requests per minute.")] = 40.0,
+    hours: Annotated[float, typer.Option("--hours", metavar="H", help="How long the day is.")] = 24.0,
+    tasks: Annotated[
+        Path | None,
+        typer.Option("--tasks", metavar="FILE", help="YAML or JSON: title, agent, priority, at, requests."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Another one, another day.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every task.")] = False,
+    config: Config = None,
+) -> None:
+    """Run the team through a day in seconds, on a copy of the board.
+
+    The ticks are the daemon's own. Runs, the budget and the time are played.
+
+    Nothing real is touched: the board is copied, no model is asked, nobody told.
+
+    Left out: refusals by the model API, people who talk with agents,
+    work from task sources, checks of results, whatever costs no request.
+    """
+    from scheduler.simulate.command import run  # noqa: PLC0415
+
+    settings = _load(config or context.obj)
+    raise typer.Exit(
+        run(settings, agents=agents, rpm=rpm, hours=hours, tasks=tasks, seed=seed, in_json=as_json)
+    )
+
+
+@openclaw.command("plan")
+def openclaw_plan(
+    context: typer.Context,
+    *,
+    key_variable: KeyVariable = None,
+    models: Models = None,
+    keep: Keep = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show what `apply` would change in OpenClaw's configuration, and why. Changes nothing."""
+    from scheduler.openclaw_setup.command import Options, Setup  # noqa: PLC0415
+
+    options = Options(key_variable, tuple(models or ()), frozenset(keep or ()), as_json=as_json)
+    Setup(_load(config or context.obj), os.environ, options, typer.echo).plan()
+
+
+@openclaw.command("apply")
+def openclaw_apply(
+    context: typer.Context,
+    *,
+    key_variable: KeyVariable = None,
+    models: Models = None,
+    keep: Keep = None,
+    add_agents: Annotated[
+        bool, typer.Option("--add-agents", help="Write agents that the roster lacks into it.")
+    ] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show the changes, ask, save what takes them back, and make them."""
+    from scheduler.openclaw_setup.command import Options, Setup  # noqa: PLC0415
+
+    options = Options(
+        key_variable,
+        tuple(models or ()),
+        frozenset(keep or ()),
+        add_agents=add_agents,
+        yes=yes,
+        as_json=as_json,
+    )
+    Setup(_load(config or context.obj), os.environ, options, typer.echo).apply()
+
+
+@openclaw.command("undo")
+def openclaw_undo(
+    context: typer.Context, yes: Yes = False, as_json: Json = False, config: Config = None
+) -> None:
+    """Take back what `apply` changed: the configuration is what it was, automations are enabled again."""
+    from scheduler.openclaw_setup.command import Options, Setup  # noqa: PLC0415
+
+    options = Options(yes=yes, as_json=as_json)
+    Setup(_load(config or context.obj), os.environ, options, typer.echo).undo()
 
 
 def _load(config: Path | None) -> "Settings":

@@ -1,8 +1,8 @@
 """The task tree of the scheduler, on one screen. Shutdown order is nesting order.
 
     process          signals, watchdog, SIGHUP
-    └─ parts         audit log, event feed, outbox, runner, starter, ticker: each supervised
-       └─ servers    the API's port, the metrics' port
+    └─ parts         audit log, event feed, ticker, heartbeats, messages ...: each supervised
+       └─ servers    the API's port, the metrics' port, the alert bridge's if it is free
 
 At the first signal nothing new is begun, and what is under way (calls, a tick, a start) has one deadline for
 all of it, which a second signal brings forward. Then what was said last is written down. A board that cannot
@@ -12,13 +12,13 @@ what is true.
 
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import structlog
 import trio
 
-from scheduler.assembly import Given, Parts, assemble
+from scheduler.assembly import Given, Parts, Ports, assemble
 from scheduler.blackboard.alone import alone_on
 from scheduler.blackboard.errors import BoardError
 from scheduler.blackboard.opening import open_board
@@ -57,7 +57,11 @@ def run(settings: Settings, team: Team, notify: SdNotify, environ: Mapping[str, 
             settings.admin_token.get_secret_value(), settings.state_dir / "scheduler-admin-token"
         )
         logs.add_secrets([token])
-        ports = listen(settings.host, settings.port), listen(settings.host, settings.metrics_port)
+        ports = Ports(
+            listen(settings.host, settings.port),
+            listen(settings.host, settings.metrics_port),
+            *_bridge_port(settings),
+        )
         store = _open(settings)
         # The hang-up of a terminal ends a program; to a daemon it means "read your files again", and until
         # somebody can, nothing. A handler, because our children would inherit SIG_IGN.
@@ -65,7 +69,7 @@ def run(settings: Settings, team: Team, notify: SdNotify, environ: Mapping[str, 
         try:
             given = Given(settings, team, store, token, environ)
             with alone_on(settings.effective_database_url, store.url_shown):
-                trio.run(serve_until_stopped, given, *ports, notify)
+                trio.run(serve_until_stopped, given, ports, notify)
         except ExceptionGroup as group:
             match fatal_in(group):
                 case None:
@@ -91,12 +95,21 @@ def _open(settings: Settings) -> Store:
         raise StartError(str(error)) from error
 
 
-async def serve_until_stopped(
-    given: Given, port: socket.socket, metrics_port: socket.socket, notify: SdNotify
-) -> None:
+def _bridge_port(settings: Settings) -> tuple[socket.socket | None, Mapping[str, str]]:
+    """The port, and what `/health` says of it. Alertmanager's own cluster port has the same number."""
+    if settings.alert_port is None:
+        return None, {"status": "off"}
+    try:
+        return listen(settings.host, settings.alert_port), {"status": "healthy"}
+    except StartError as error:
+        _log.warning("alert_bridge_unavailable", reason=str(error))
+        return None, {"status": "degraded", "reason": str(error)}
+
+
+async def serve_until_stopped(given: Given, ports: Ports, notify: SdNotify) -> None:
     """The task tree."""
     lifecycle, patience = Lifecycle(), trio.CancelScope()
-    parts = assemble(given, lifecycle, port)
+    parts = assemble(given, lifecycle, ports)
     async with trio.open_nursery() as process:
         await process.start(stop_on_signals, lifecycle.begin_drain, patience.cancel)
         await process.start(reload_on_hang_up, given.team)
@@ -107,9 +120,12 @@ async def serve_until_stopped(
             with patience:
                 async with trio.open_nursery() as servers:
                     serving = partial(serve, shutdown=lifecycle.drain_begun, grace_seconds=STOP_SECONDS)
-                    host, number = await servers.start(serving, parts.api_app, port)
-                    _, metrics_number = await servers.start(serving, parts.metrics_app, metrics_port)
-                    _tell_start(given, host, number, metrics_number)
+                    bound = [
+                        await servers.start(serving, app, port)
+                        for app, port in zip(parts.apps, ports.sockets, strict=True)
+                        if port is not None
+                    ]
+                    _tell_start(given, bound)
                     notify.ready()
                     await lifecycle.drain_begun.wait()
                     notify.stopping()
@@ -133,13 +149,15 @@ async def _come_to_rest(parts: Parts) -> None:
     await parts.starter.still.acquire()
 
 
-def _tell_start(given: Given, host: str, port: int, metrics_port: int) -> None:
+def _tell_start(given: Given, bound: Sequence[tuple[str, int]]) -> None:
+    (host, port), (_, metrics_port), *bridge = bound
     _log.info(
         "scheduler_started",
         version=__version__,
         host=host,
         port=port,
         metrics_port=metrics_port,
+        alert_port=bridge[0][1] if bridge else None,
         board=given.store.url_shown,
         runner=given.settings.runner,
         sidecar=given.settings.sidecar_url or "none: starts are limited by our own rules alone",

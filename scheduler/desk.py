@@ -5,7 +5,12 @@ from typing import Final
 
 from scheduler.audit.log import AuditLog
 from scheduler.blackboard.board import Board
+from scheduler.core.task import Source
+from scheduler.heartbeats.part import Heartbeats
+from scheduler.heartbeats.picture import AgentHeartbeat
 from scheduler.metrics import DaemonPicture, agent_pictures
+from scheduler.notifications import Notifier
+from scheduler.sources.shared import Shared, SourceStatistics
 from scheduler.supervision import Supervisor
 from scheduler.team import Team
 from scheduler.ticker import Report, Ticker
@@ -26,6 +31,10 @@ class Desk:
         audit: AuditLog,
         supervisor: Supervisor,
         team: Team,
+        sources: Mapping[Source, Shared],
+        heartbeats: Heartbeats,
+        notifier: Notifier,
+        bridge: Mapping[str, object],
         has_sidecar: bool,
         demonstration: bool,
         interval_seconds: float,
@@ -34,6 +43,8 @@ class Desk:
         self.board = board
         self._ticker, self._audit, self._supervisor = ticker, audit, supervisor
         self._team, self._demonstration = team, demonstration
+        self._sources, self._heartbeats, self._notifier = sources, heartbeats, notifier
+        self._bridge = bridge
         self._has_sidecar, self._interval_seconds, self._changed = has_sidecar, interval_seconds, changed
 
     # -- asked for -------------------------------------------------------------------------------------
@@ -69,8 +80,9 @@ class Desk:
             if self._has_sidecar
             else _part("off", "no sidecar is configured: starts are limited by our own rules alone"),
             "openclaw": self._openclaw(),
-            "sources": {},
-            "alerts": _part("off", ""),
+            "sources": {name.value: _source(each.statistics()) for name, each in self._sources.items()},
+            "notifications": self._notifications(),
+            "alerts": self._bridge,
         }
         for name, why in self._supervisor.parked.items():
             parts[name] = _part(DEGRADED, f"given up after repeated failures: {why}")
@@ -83,6 +95,10 @@ class Desk:
         if not sighting.at:
             return _part("unknown", "nothing has been asked of it yet")
         return _part(HEALTHY if sighting.up else DEGRADED, sighting.error)
+
+    def _notifications(self) -> Mapping[str, object]:
+        failing = [f"{name}: {why}" for name, why in self._notifier.failing.items()]
+        return _part(DEGRADED if failing else HEALTHY, "; ".join(failing))
 
     def status(self) -> Mapping[str, object]:
         """What the daemon knows without asking anybody."""
@@ -106,7 +122,11 @@ class Desk:
                 "error": capacity.error,
             },
             "calls_avoided": ticker.calls_avoided,
+            "heartbeats": {name: _heartbeat(each) for name, each in self._beats().items()},
         }
+
+    def _beats(self) -> Mapping[str, AgentHeartbeat]:
+        return self._heartbeats.statistics().agents
 
     def picture(self) -> DaemonPicture:
         """For the metrics."""
@@ -118,12 +138,38 @@ class Desk:
             audit_buffered=self._audit.statistics().buffered,
             last_tick_at=ticker.last.at if ticker.last else None,
             openclaw_up=ticker.sighting.up if ticker.sighting.at else None,
-            agents=agent_pictures(labels, ticker.held, ticker.activities, clock.wall()),
+            agents=agent_pictures(
+                labels,
+                ticker.held,
+                ticker.activities,
+                clock.wall(),
+                self._heartbeats.statistics().healthy,
+            ),
+            sources_up={
+                name.value: up
+                for name, each in self._sources.items()
+                if (up := each.statistics().up) is not None
+            },
         )
 
 
 def _part(status: str, reason: str) -> Mapping[str, object]:
     return {"status": status, "reason": reason} if reason else {"status": status}
+
+
+def _source(statistics: SourceStatistics) -> Mapping[str, object]:
+    if statistics.up is None:
+        return _part("unknown", "nothing has been asked of it yet")
+    return _part(HEALTHY if statistics.up else "unavailable", "" if statistics.up else statistics.reason)
+
+
+def _heartbeat(of: AgentHeartbeat) -> Mapping[str, object]:
+    return {
+        "next_due": of.next_due_at and clock.rfc3339(of.next_due_at),
+        "last_fired": of.last_fired_at and clock.rfc3339(of.last_fired_at),
+        "healthy": of.healthy,
+        "result": of.last and of.last.reason,
+    }
 
 
 def _report(report: Report) -> Mapping[str, object]:

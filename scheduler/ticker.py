@@ -128,6 +128,10 @@ class Ticker:
         self.running = True
         self.wake()
 
+    def call_avoided(self) -> None:
+        """Somebody else looked for work as well, and found none that a model is needed for."""
+        self.calls_avoided += 1
+
     def stop(self) -> None:
         """No further ticks; what runs goes on running."""
         self.running = False
@@ -271,11 +275,6 @@ class Ticker:
         """Once an hour for the same trouble, however many ticks see it."""
         hour = int(now // ALARM_SECONDS)
         same = partial(re.sub, r"[0-9]+", "#")  # "5 of 9" and "6 of 9" are one trouble
-        if self.capacity.known and self.capacity.blocked is not None:
-            alarms = (
-                *alarms,
-                f"The model API is blocked: {self.capacity.blocked.reason}. Nothing is started.",
-            )
         if alarms:
             _log.error("alarm", reasons=list(alarms))
             causes = {text: f"alarm:{hour}:{same(text)}" for text in alarms}

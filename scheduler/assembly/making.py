@@ -1,7 +1,7 @@
 """Single parts, made from the settings and the roster."""
 
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from scheduler.audit.file import FileStore
 from scheduler.audit.log import AuditLog
@@ -9,10 +9,8 @@ from scheduler.audit.memory import MemoryStore
 from scheduler.audit.store import AuditStore
 from scheduler.blackboard.audit import BoardAuditStore
 from scheduler.blackboard.board import Board
-from scheduler.core.rules import AgentRules, Rules
 from scheduler.demo import DemoRunner
 from scheduler.gateway import Gateway
-from scheduler.roster import Agent, Roster
 from scheduler.runs import OpenClawRunner, Runner
 from scheduler.settings import Settings
 from shared.redaction import Redactor
@@ -43,33 +41,14 @@ def audit_log(settings: Settings, board: Board, token: str) -> AuditLog:
     )
 
 
-def rules_of(settings: Settings, roster: Roster) -> Rules:
-    return Rules(
-        max_concurrent=settings.max_concurrent_agents,
-        run_timeout=settings.run_timeout,
-        agents={agent.id: _measures(agent) for agent in roster.agents.values()},
-        otherwise=_measures(roster.rules_for("")),
-    )
-
-
-def _measures(agent: Agent) -> AgentRules:
-    return AgentRules(
-        suspect_after=agent.suspect_after_seconds,
-        recover_after=agent.recover_after_seconds,
-        dependency_wait_after=agent.dependency_wait_seconds,
-        max_turns=agent.max_turns,
-        notify=agent.notify,
-    )
-
-
 def runner_of(
-    settings: Settings, environ: Mapping[str, str]
+    settings: Settings, gateway: Gateway | None
 ) -> tuple[Runner, dict[str, Callable[[], Awaitable[None]]]]:
     """Who plays the agents, and what has to run for that besides."""
-    if settings.runner == "demo":
+    if gateway is None:
         demo = DemoRunner(settings.sidecar_url)
         return demo, {"demo": demo.run}
-    return OpenClawRunner(Gateway(settings.openclaw, environ)), {}
+    return OpenClawRunner(gateway), {}
 
 
 def url_of(port: socket.socket) -> str:

@@ -1,5 +1,6 @@
 """What an assembly begins with, and what it makes."""
 
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -25,6 +26,22 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
+class Ports:
+    """Sockets that listen already."""
+
+    api: socket.socket
+    metrics: socket.socket
+    bridge: socket.socket | None
+    bridge_health: Mapping[str, str]
+    """what `/health` says of the alert bridge"""
+
+    @property
+    def sockets(self) -> tuple[socket.socket | None, ...]:
+        """In the order of `Parts.apps`."""
+        return self.api, self.metrics, self.bridge
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """What the task tree runs."""
 
@@ -32,8 +49,8 @@ class Parts:
     supervisor: Supervisor
     ticker: Ticker
     starter: Starter
-    api_app: App
-    metrics_app: App
+    apps: tuple[App, ...]
+    """of the API, the metrics, the alert bridge"""
     last_words: Callable[[], Awaitable[None]]
     """when nothing changes any more: what was said last is told, and written into the audit log"""
     aclose: Callable[[], Awaitable[None]]

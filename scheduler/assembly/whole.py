@@ -1,88 +1,70 @@
 """Everything that the daemon runs, put together: who is handed what."""
 
-import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
 import structlog
 
+from scheduler.alerts import build_bridge
 from scheduler.api.app import build_app
 from scheduler.api.identity import Identity
 from scheduler.archivist import Archivist
-from scheduler.assembly.making import audit_log, rules_of, runner_of, url_of
-from scheduler.assembly.parts import Given, Parts
+from scheduler.assembly.making import audit_log, runner_of, url_of
+from scheduler.assembly.parts import Given, Parts, Ports
+from scheduler.assembly.team import Around, assemble_around
+from scheduler.assembly.wires import Wires
 from scheduler.audit.log import AuditLog
 from scheduler.blackboard.board import Board
 from scheduler.blackboard.errors import BoardError
 from scheduler.blackboard.store import Store
 from scheduler.commands import environment
-from scheduler.core.commands import Start
-from scheduler.core.records import Attempt, Event
 from scheduler.desk import Desk
 from scheduler.events import EventFeed
 from scheduler.execution import Executor
+from scheduler.gateway import Gateway
 from scheduler.last_look import LastLook
+from scheduler.mcp.registered import Registered
+from scheduler.measures import rules_of
 from scheduler.metrics import BoardPicture, Metrics
-from scheduler.notifier import Notifier
+from scheduler.notifications import Notifier
 from scheduler.reviewing import Reviewing
 from scheduler.sidecar import Sidecar
-from scheduler.starter import Starter
+from scheduler.starter import Starter, no_tools
 from scheduler.supervision import Supervisor, watch
-from scheduler.ticker import Report, Ticker
+from scheduler.ticker import Ticker
 from scheduler.tickets import Tickets
-from shared import clock
 from shared.guard import Guard
 from shared.lifecycle import Lifecycle
 from shared.metrics import metrics_app
 
-LETS_NOTHING_START = frozenset({"heartbeat", "output", "comment", "observe", "rekey", "run_started"})
-"""Events that the next regular tick is early enough for."""
-
 _log = structlog.get_logger()
 
 
-def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
-    """Inside Trio. `port` listens already: tickets name it."""
+def assemble(given: Given, lifecycle: Lifecycle, ports: Ports) -> Parts:
+    """Inside Trio. The API listens already: tickets name its port."""
     settings, team, store = given.settings, given.team, given.store
     token, environ = given.admin_token, given.environ
     board, metrics, sidecar = Board(store), Metrics(), Sidecar(settings.sidecar_url or None)
     audit = audit_log(settings, board, token)
-    url = url_of(port)
+    wires = Wires(audit, metrics)
+    url = url_of(ports.api)
     tickets = Tickets(settings.state_dir / "tickets", url)
     tickets.move_here()
     bin_dir = Path(sys.executable).parent
 
-    def note(action: str, subject: str, details: Mapping[str, object]) -> None:
-        audit.record(action, at=clock.wall(), actor="scheduler", subject=subject, details=details)
-
-    def on_start(attempt: Attempt) -> None:
-        note("run_started", attempt.run_id, {"agent": attempt.agent})
-        feed.poke()
-
-    def on_events(events: Sequence[Event]) -> None:
-        for event in events:
-            audit.record(event.what, at=event.at, actor=event.who, subject=event.task, details=event.details)
-        if any(event.what not in LETS_NOTHING_START for event in events):
-            ticker.wake()
-
-    def on_report(report: Report) -> None:
-        metrics.ticked(report.outcome, report.seconds)
-
-    def acted(kind: str, status: str, seconds: float) -> None:
-        metrics.acted(kind, status, seconds)
-        if kind == Start.__name__:
-            metrics.claimed("claimed" if status == "done" else status)
-
-    runner, runner_part = runner_of(settings, environment(environ, path_first=bin_dir))
+    allowed = environment(environ, path_first=bin_dir)
+    gateway = Gateway(settings.openclaw, allowed) if settings.runner == "openclaw" else None
+    runner, runner_part = runner_of(settings, gateway)
     starter = Starter(
         board=board,
         runner=runner,
         tickets=tickets,
         blackboard=bin_dir / "blackboard",
         spacing_seconds=settings.spawn_spacing_seconds,
-        on_start=on_start,
+        on_start=wires.started,
+        tools=Registered(gateway, f"{url}/mcp").prefix if gateway else no_tools,
     )
     reviewing = Reviewing(board, roster=team, environ=environ, state_dir=settings.state_dir)
     archivist = Archivist(board, runner, tickets)
@@ -93,8 +75,8 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         tickets=tickets,
         reviewing=reviewing,
         archivist=archivist,
-        note=note,
-        acted=acted,
+        note=wires.note,
+        acted=wires.acted,
     )
     ticker = Ticker(
         board=board,
@@ -105,17 +87,16 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         rules=lambda: rules_of(settings, team()),
         interval_seconds=settings.tick_seconds,
         last_look=LastLook(settings.state_dir / "last-tick", interval_seconds=settings.tick_seconds),
-        on_report=on_report,
+        on_report=wires.ticked,
     )
-    feed, notifier = EventFeed(board, on_change=on_events), Notifier(board)
+    feed = EventFeed(board, on_change=wires.happened)
+    around = assemble_around(given, board, ticker, gateway, allowed, after_heartbeat=wires.beaten)
+    wires.ticker, wires.feed = ticker, feed
+    wires.notifier, wires.mirroring = around.notifier, around.mirroring
     supervisor = Supervisor(
-        on_parked=lambda name, why: note("part_parked", name, {"reason": why}),
+        on_parked=wires.parked,
         essential=("board", "feed", "starter", "ticker"),
     )
-
-    def changed() -> None:
-        feed.poke()
-        ticker.wake()
 
     desk = Desk(
         board=board,
@@ -123,10 +104,14 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         audit=audit,
         supervisor=supervisor,
         team=team,
+        sources=around.sources,
+        heartbeats=around.heartbeats,
+        notifier=around.notifier,
+        bridge=ports.bridge_health,
         has_sidecar=bool(settings.sidecar_url),
         demonstration=settings.runner == "demo",
         interval_seconds=settings.tick_seconds,
-        changed=changed,
+        changed=wires.changed,
     )
     metrics.watch(desk.picture)
     guarded = partial(Guard, allowed_hosts=settings.allowed_hosts, listen_host=settings.host)
@@ -136,9 +121,9 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         "feed": feed.run,
         "archive": archivist.run,
         "checks": reviewing.run,
-        "outbox": notifier.run,
         "starter": starter.run,
         "ticker": ticker.run,
+        **around.supervised,
         **runner_part,
     }
     api = build_app(
@@ -150,17 +135,33 @@ def assemble(given: Given, lifecycle: Lifecycle, port: socket.socket) -> Parts:
         drain_begun=lifecycle.drain_begun,
         max_attempts=settings.max_attempts,
     )
+    bridge = build_bridge(
+        board,
+        settings.alert_token.get_secret_value(),
+        listen_host=settings.host,
+        roster=team,
+        told=around.notifier.wake,
+        record=audit.record,
+    )
     scraped = metrics_app(metrics.registry, before_scrape=partial(_look_at_board, board, metrics))
     return Parts(
         supervised=supervised,
         supervisor=supervisor,
         ticker=ticker,
         starter=starter,
-        api_app=guarded(api, on_refusal=lambda _scope, refusal: metrics.answered(refusal.status)),
-        metrics_app=guarded(scraped),
-        last_words=partial(_last_words, feed, notifier, audit),
-        aclose=sidecar.aclose,
+        apps=(
+            guarded(api, on_refusal=lambda _scope, refusal: metrics.answered(refusal.status)),
+            guarded(scraped),
+            guarded(bridge),
+        ),
+        last_words=partial(_last_words, feed, around.notifier, audit),
+        aclose=partial(_close, sidecar, around),
     )
+
+
+async def _close(sidecar: Sidecar, around: Around) -> None:
+    await sidecar.aclose()
+    await around.aclose()
 
 
 async def _last_words(feed: EventFeed, notifier: Notifier, audit: AuditLog) -> None:

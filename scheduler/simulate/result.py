@@ -7,11 +7,11 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from scheduler.assembly.making import rules_of
 from scheduler.blackboard.reporting import ended_attempts
 from scheduler.blackboard.store import Store
 from scheduler.core.records import Event
 from scheduler.core.states import Status
+from scheduler.measures import rules_of
 from scheduler.roster import Roster
 from scheduler.settings import Settings
 from scheduler.simulate.beats import Beats, beats

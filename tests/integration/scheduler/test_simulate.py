@@ -27,7 +27,7 @@ from tests.fresh_board import fresh_board
 
 pytestmark = pytest.mark.integration
 
-TEAM = Path(__file__).with_name("team_of_fifteen.yaml")
+TEAM = Path(__file__).parents[3] / "deploy/agents.example.yaml"
 START = datetime(2026, 11, 20, 0, 0, tzinfo=UTC).timestamp()
 TICK_SECONDS = 60.0
 

@@ -1,0 +1,111 @@
+"""What connects the board with the team around it: task sources, heartbeats, messages, reports."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from scheduler.assembly.parts import Given
+from scheduler.blackboard.board import Board
+from scheduler.core.alarms import Facts, SourceFact
+from scheduler.core.beats import Beat
+from scheduler.core.task import Source
+from scheduler.gateway import Gateway
+from scheduler.heartbeats.part import Heartbeats
+from scheduler.intake import Intake
+from scheduler.mirroring import Mirroring
+from scheduler.notifications import FeishuSender, Notifier, OpenClawSender
+from scheduler.report.model import Daemon, Outside
+from scheduler.report.reporting import Reporting
+from scheduler.settings import Settings
+from scheduler.sources.configured import configured
+from scheduler.sources.shared import Shared
+from scheduler.ticker import Ticker
+from scheduler.watchman import Watchman, disk_free, work_on
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """The parts around the board."""
+
+    sources: Mapping[Source, Shared]
+    heartbeats: Heartbeats
+    mirroring: Mirroring
+    notifier: Notifier
+    supervised: Mapping[str, Callable[[], Awaitable[None]]]
+    aclose: Callable[[], Awaitable[None]]
+
+
+def assemble_around(
+    given: Given,
+    board: Board,
+    ticker: Ticker,
+    gateway: Gateway | None,
+    allowed: Mapping[str, str],
+    *,
+    after_heartbeat: Callable[[Beat], None],
+) -> Around:
+    """`gateway` None: the runner is not OpenClaw. `allowed`: the environment of foreign commands."""
+    settings, team = given.settings, given.team
+    sources = configured(
+        gateway=gateway,
+        multica=settings.multica,
+        environ=allowed,
+        workspace=settings.multica_workspace,
+        roster=team,
+        base=settings.agents_file.parent,
+    )
+    intake = Intake(board, sources, team, max_attempts=settings.max_attempts)
+    mirroring = Mirroring(board, sources, team)
+    heartbeats = Heartbeats(board=board, intake=intake, roster=team, after=after_heartbeat)
+    feishu = FeishuSender()
+    notifier = Notifier(
+        board,
+        team,
+        openclaw=OpenClawSender(gateway or Gateway(settings.openclaw, allowed)),
+        feishu=feishu,
+        board_url=settings.public_url,
+    )
+    facts = partial(_facts, settings, board, ticker, sources)
+    watchman = Watchman(board, facts, told=notifier.wake)
+    reporting = Reporting(board, team, partial(_outside, settings, ticker, sources))
+    for wake in (heartbeats.wake, reporting.wake, notifier.wake, ticker.wake):
+        team.when_changed(wake)
+    return Around(
+        sources,
+        heartbeats,
+        mirroring,
+        notifier,
+        {
+            "heartbeats": heartbeats.run,
+            "intake": intake.run,
+            "mirroring": mirroring.run,
+            "outbox": notifier.run,
+            "watchman": watchman.run,
+            "report": reporting.run,
+        },
+        feishu.aclose,
+    )
+
+
+async def _facts(settings: Settings, board: Board, ticker: Ticker, sources: Mapping[Source, Shared]) -> Facts:
+    """Raises BoardError."""
+    asked = ticker.last is not None
+    sighting, statistics = ticker.sighting, [source.statistics() for source in sources.values()]
+    return Facts(
+        capacity=ticker.capacity if asked and settings.sidecar_url else None,
+        gateway_up=sighting.up if sighting.at and settings.runner == "openclaw" else None,
+        gateway_error=sighting.error,
+        sources=tuple(SourceFact(each.name, each.failures_in_a_row, each.reason) for each in statistics),
+        work=await work_on(board) if ticker.running else None,
+        disk_free=await disk_free(settings.state_dir),
+    )
+
+
+async def _outside(settings: Settings, ticker: Ticker, sources: Mapping[Source, Shared]) -> Outside:
+    down = {
+        each.name.value: each.reason
+        for source in sources.values()
+        if (each := source.statistics()).up is False
+    }
+    callers = ticker.activities if ticker.capacity.known else ticker.capacity.error
+    return Outside(Daemon(ticker.calls_avoided, down), callers if settings.sidecar_url else "there is none")

@@ -1,0 +1,77 @@
+"""Who hears of what. Made before the parts, which get its methods, and connected when all are there."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from scheduler.audit.log import AuditLog
+from scheduler.core.beats import Beat
+from scheduler.core.commands import Start
+from scheduler.core.records import Attempt, Event
+from scheduler.events import EventFeed
+from scheduler.metrics import Metrics
+from scheduler.mirroring import Mirroring
+from scheduler.notifications import Notifier
+from scheduler.ticker import Report, Ticker
+from shared import clock
+
+LETS_NOTHING_START: Final = frozenset({"heartbeat", "output", "comment", "observe", "rekey", "run_started"})
+"""Events that the next regular tick is early enough for."""
+
+
+class Wires:
+    """Holds no state but who is at the other ends."""
+
+    ticker: Ticker
+    feed: EventFeed
+    notifier: Notifier
+    mirroring: Mirroring
+
+    def __init__(self, audit: AuditLog, metrics: Metrics) -> None:
+        self._audit, self._metrics = audit, metrics
+
+    def note(self, action: str, subject: str, details: Mapping[str, object]) -> None:
+        """Something that the scheduler did, for the audit log."""
+        self._audit.record(action, at=clock.wall(), actor="scheduler", subject=subject, details=details)
+
+    def parked(self, name: str, why: str) -> None:
+        """A part was given up."""
+        self.note("part_parked", name, {"reason": why})
+
+    def started(self, attempt: Attempt) -> None:
+        """A run has begun."""
+        self.note("run_started", attempt.run_id, {"agent": attempt.agent})
+        self.feed.poke()
+
+    def happened(self, events: Sequence[Event]) -> None:
+        """On the board, whoever did it."""
+        for event in events:
+            self._audit.record(
+                event.what, at=event.at, actor=event.who, subject=event.task, details=event.details
+            )
+        self.notifier.wake()
+        self.mirroring.wake()
+        if any(event.what not in LETS_NOTHING_START for event in events):
+            self.ticker.wake()
+
+    def changed(self) -> None:
+        """Something that may let something start was written here."""
+        self.feed.poke()
+        self.ticker.wake()
+
+    def ticked(self, report: Report) -> None:
+        """A tick is over."""
+        self._metrics.ticked(report.outcome, report.seconds)
+
+    def acted(self, kind: str, status: str, seconds: float) -> None:
+        """One command of a plan was carried out."""
+        self._metrics.acted(kind, status, seconds)
+        if kind == Start.__name__:
+            self._metrics.claimed("claimed" if status == "done" else status)
+
+    def beaten(self, beat: Beat) -> None:
+        """An agent had its heartbeat."""
+        self._metrics.heartbeat_fired(beat.lateness)
+        if beat.avoided:
+            self.ticker.call_avoided()
+        if beat.started or beat.changed:
+            self.changed()
