@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.openclaw_stand_in import runs, state
+from tests.openclaw_stand_in import runs, state, workboard
 
 PROGRAM = """\
 #!{python} -IS
@@ -109,6 +109,33 @@ class StandIn:
         """That run fails, now."""
         with state.changing(self._directory) as gateway:
             runs.end(gateway, state.session_of(gateway, run_id), "failed", error)
+
+    def add_card(self, title: str, **card: Any) -> str:
+        """A card on the WorkBoard, with these fields of a real one; its id."""
+        with state.changing(self._directory) as gateway:
+            return workboard.add(gateway, {"title": title, **card})
+
+    def add_cards(self, count: int, agent: str) -> None:
+        """So many at once."""
+        with state.changing(self._directory) as gateway:
+            for number in range(count):
+                workboard.add(gateway, {"title": f"Card {number}", "agentId": agent})
+
+    def change_card(self, card_id: str, **fields: Any) -> None:
+        """Somebody changes it by hand, in the dashboard."""
+        with state.changing(self._directory) as gateway:
+            gateway["cards"][card_id].update(fields)
+
+    def remove_card(self, card_id: str) -> None:
+        """Somebody deletes it."""
+        with state.changing(self._directory) as gateway:
+            del gateway["cards"][card_id]
+
+    def card(self, card_id: str) -> dict[str, Any]:
+        """As it stands, its claim's token included."""
+        with state.changing(self._directory) as gateway:
+            card: dict[str, Any] = gateway["cards"][card_id]
+            return card
 
     def person_talks(self, agent: str) -> None:
         """Somebody says something to the agent, in its main session."""

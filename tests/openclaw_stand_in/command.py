@@ -8,7 +8,8 @@ import time
 from itertools import pairwise
 from typing import Any, NoReturn
 
-from tests.openclaw_stand_in import methods, runs, state
+from tests.openclaw_stand_in import methods, runs, state, workboard
+from tests.openclaw_stand_in.refusal import RefusedError
 
 ADDRESS = "ws://127.0.0.1:18789"
 
@@ -30,6 +31,10 @@ def main(directory: str, argv: list[str]) -> None:
                 message = "Session archive did not complete for every requested key."
                 answer["error"] = {"type": "cli_error", "message": message}
             _say(directory, answer)
+        case ["workboard", "list", "--json"]:
+            with state.changing(directory) as gateway:
+                cards = workboard.listing(gateway)
+            _say(directory, cards)
         case ["--agent", key, *program]:
             _play(directory, key, program)
         case _:
@@ -51,7 +56,7 @@ def _call(directory: str, method: str, options: list[str]) -> None:
             begun = len(gateway["starts"])
             try:
                 answer = methods.answer(gateway, method, params)
-            except methods.RefusedError as refusal:
+            except RefusedError as refusal:
                 answer = _error(
                     "gateway_request_error", code=refusal.code, message=str(refusal), retryable=False
                 )

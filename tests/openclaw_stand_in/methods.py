@@ -3,19 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from tests.openclaw_stand_in import runs
+from tests.openclaw_stand_in import runs, workboard
+from tests.openclaw_stand_in.refusal import RefusedError
 from tests.openclaw_stand_in.state import MODEL, Gateway, Session, now_ms, open_session
 
 Params = dict[str, Any]
 _HIDDEN = ("active", "last", "lost", "pid", "messages", "plan", "recovered")
-
-
-class RefusedError(Exception):
-    """The gateway answers with an error."""
-
-    def __init__(self, message: str, code: str = "INVALID_REQUEST") -> None:
-        super().__init__(message)
-        self.code = code
 
 
 def answer(gateway: Gateway, method: str, params: Params) -> Params:
@@ -201,4 +194,10 @@ METHODS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Method]] = {
     "chat.history": (("sessionKey",), ("limit", "offset", "maxChars"), _history),
     "agent": (("message", "idempotencyKey", "sessionKey"), ("agentId", "deliver", "timeout"), _agent),
     "agent.wait": (("runId",), ("timeoutMs",), _wait),
+    "workboard.cards.claim": (("id", "ownerId"), ("token", "ttlSeconds"), workboard.claim),
+    "workboard.cards.heartbeat": (("id",), ("ownerId", "token", "note"), workboard.heartbeat),
+    "workboard.cards.comment": (("id", "body"), (), workboard.comment),
+    "workboard.cards.release": (("id",), ("ownerId", "token", "status"), workboard.release),
+    "workboard.cards.complete": (("id",), ("ownerId", "token", "summary"), workboard.complete),
+    "workboard.cards.block": (("id",), ("ownerId", "token", "reason"), workboard.block),
 }

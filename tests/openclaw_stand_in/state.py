@@ -10,7 +10,8 @@ from typing import Any
 
 Gateway = dict[str, Any]
 """`agents`, `providers`, `plans`: as told. `down`, `slow`, `garbage`: the faults. `known`: the idempotency
-keys that it remembers, run id -> session key. `sessions`: by key. `starts`, `calls`: what has happened.
+keys that it remembers, run id -> session key. `sessions`, `cards`: by key, by id. `starts`, `calls`: what has
+happened.
 """
 Session = dict[str, Any]
 
@@ -79,6 +80,7 @@ def _fresh() -> Gateway:
         "garbage": None,
         "known": {},
         "sessions": {},
+        "cards": {},
         "starts": [],
         "calls": [],
     }

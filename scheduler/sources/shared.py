@@ -1,0 +1,182 @@
+"""One source as everybody in the daemon has it: asked seldom, never for long, and watched.
+
+The rules:
+
+- A listing is fetched once for all who want it at the same time, and kept for a minute. A write makes it old,
+  also one that is still being fetched.
+- No call takes longer than its time limit. One that is cut off may have done what it was for, and may be
+  repeated: what is so already is no error.
+- A source that refuses has answered. One that is unavailable is logged when it begins and when it is over.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import inf
+from typing import Final, TypeVar
+
+import structlog
+import trio
+
+from scheduler.core.items import Item, Stage
+from scheduler.core.task import Source
+from scheduler.roster import Agent
+from scheduler.sources import reading
+from scheduler.sources.protocol import SourceRefusedError, SourceUnavailableError, TaskSource
+from shared import clock
+
+KEEP_SECONDS: Final = 60.0
+TIME_LIMIT_SECONDS: Final = 30.0
+
+T = TypeVar("T")
+Fetch = Callable[[], Awaitable[Sequence[Item]]]
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatistics:
+    """How a source answers: what `/health` and the metrics say of it."""
+
+    name: Source
+    up: bool | None
+    """None: it was not asked yet"""
+    reason: str
+    """why it is not; else ''"""
+    failures_in_a_row: int
+    asked_at: float | None
+    """Unix seconds; the last time that it was really asked"""
+
+
+class Shared:
+    """A `TaskSource` around another one. Owner of what was listed, and of how the source answered."""
+
+    def __init__(
+        self,
+        source: TaskSource,
+        *,
+        whole: Fetch | None = None,
+        keep_seconds: float = KEEP_SECONDS,
+        time_limit_seconds: float = TIME_LIMIT_SECONDS,
+    ) -> None:
+        """`whole` lists everything in the source at once, which then serves all agents."""
+        self.name, self.after_recovery = source.name, source.after_recovery
+        self._source, self._whole = source, whole
+        self._keep_seconds, self._limit = keep_seconds, time_limit_seconds
+        self._listings: dict[str, _Listing] = {}
+        self._up: bool | None = None
+        self._reason, self._failures = "", 0
+        self._asked_at: float | None = None
+
+    async def list_todo(self, agent: Agent) -> Sequence[Item]:
+        if self._whole is not None:
+            return reading.waiting_for(agent, await self._listed("everything", self._whole))
+        return await self._listed(f"todo of {agent.id}", partial(self._source.list_todo, agent))
+
+    async def list_in_progress(self) -> Sequence[Item]:
+        if self._whole is not None:
+            return reading.under_way(await self._listed("everything", self._whole))
+        return await self._listed("in progress", self._source.list_in_progress)
+
+    async def look(self, external_id: str) -> Item:
+        """As it stands now: not from a listing."""
+        return await self._asked(partial(self._source.look, external_id))
+
+    async def claim(self, external_id: str, agent: Agent) -> str:
+        return await self._written(partial(self._source.claim, external_id, agent))
+
+    async def keep(self, external_id: str, agent: Agent, handle: str) -> None:
+        # No news for anybody who lists: what was listed stays.
+        await self._asked(partial(self._source.keep, external_id, agent, handle))
+
+    async def comment(self, external_id: str, text: str) -> None:
+        await self._written(partial(self._source.comment, external_id, text))
+
+    async def release(self, external_id: str, agent: Agent, handle: str, *, stage: Stage, why: str) -> None:
+        await self._written(partial(self._source.release, external_id, agent, handle, stage=stage, why=why))
+
+    async def finish(self, external_id: str, agent: Agent, handle: str, *, summary: str) -> None:
+        await self._written(partial(self._source.finish, external_id, agent, handle, summary=summary))
+
+    def statistics(self) -> SourceStatistics:
+        """A snapshot."""
+        return SourceStatistics(self.name, self._up, self._reason, self._failures, self._asked_at)
+
+    async def _listed(self, key: str, fetch: Fetch) -> Sequence[Item]:
+        listing = self._listings.setdefault(key, _Listing(self._keep_seconds))
+        return await listing.get(partial(self._asked, fetch))
+
+    async def _written(self, call: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await self._asked(call)
+        finally:
+            for listing in self._listings.values():
+                listing.drop()
+
+    async def _asked(self, call: Callable[[], Awaitable[T]]) -> T:
+        self._asked_at = clock.wall()
+        try:
+            with trio.fail_after(self._limit):
+                answer = await call()
+        except trio.TooSlowError as error:
+            reason = f"it did not answer within {self._limit:g} s"
+            self._failed(reason)
+            raise SourceUnavailableError(reason) from error
+        except SourceUnavailableError as error:
+            self._failed(str(error))
+            raise
+        except SourceRefusedError:
+            self._answered()
+            raise
+        self._answered()
+        return answer
+
+    def _failed(self, reason: str) -> None:
+        if self._up is not False:
+            _log.warning("source_unavailable", source=self.name, reason=reason)
+        self._up, self._reason = False, reason
+        self._failures += 1
+
+    def _answered(self) -> None:
+        if self._up is False:
+            _log.info("source_back", source=self.name, failures=self._failures)
+        self._up, self._reason, self._failures = True, "", 0
+
+    def __repr__(self) -> str:
+        state = {None: "not asked yet", True: "there", False: f"away: {self._reason}"}[self._up]
+        return f"<Shared {self.name}, {state}>"
+
+
+class _Listing:
+    """One listing. Its owner is `Shared`; whoever comes first fetches it, the others wait for that."""
+
+    def __init__(self, keep_seconds: float) -> None:
+        self._keep_seconds = keep_seconds
+        self._turn = trio.Lock()
+        self._items: Sequence[Item] = ()
+        self._fresh_until = -inf
+        self._drops = 0
+        self._failures = 0
+        self._failure = ""
+
+    def drop(self) -> None:
+        self._fresh_until = -inf
+        self._drops += 1
+
+    async def get(self, fetch: Fetch) -> Sequence[Item]:
+        failures = self._failures
+        async with self._turn:
+            if trio.current_time() < self._fresh_until:
+                return self._items
+            if self._failures > failures:
+                # Of the fetch that we waited for: else each who waits would wait for a failure of its own.
+                raise SourceUnavailableError(self._failure)
+            drops = self._drops
+            try:
+                items = await fetch()
+            except SourceUnavailableError as error:
+                self._failures, self._failure = self._failures + 1, str(error)
+                raise
+            self._items = items
+            if self._drops == drops:
+                self._fresh_until = trio.current_time() + self._keep_seconds
+            return items
