@@ -29,7 +29,10 @@ _NAMES: Final = frozenset(
     {"HOME", "LANG", "LOGNAME", "SHELL", "TMPDIR", "TZ", "USER", "NODE_EXTRA_CA_CERTS"}
     | {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}
 )
-_PREFIXES: Final = ("LC_", "OPENCLAW_", "XDG_")
+_PREFIXES: Final = ("LC_", "XDG_")
+OPENCLAW: Final = "OPENCLAW_"
+MULTICA: Final = "MULTICA_"
+"""What the variables of a foreign program begin with: each gets its own, and not the others'."""
 
 
 class Failure(StrEnum):
@@ -64,9 +67,13 @@ class Output:
     stderr: bytes
 
 
-def environment(environ: Mapping[str, str], *, path_first: Path) -> dict[str, str]:
-    """What of `environ` a foreign command is given; programs in `path_first` are found before any other."""
-    allowed = {name: value for name, value in environ.items() if name in _NAMES or name.startswith(_PREFIXES)}
+def environment(environ: Mapping[str, str], of: str, *, path_first: Path) -> dict[str, str]:
+    """What of `environ` a foreign command is given whose own variables begin with `of`.
+
+    Programs in `path_first` are found before any other.
+    """
+    prefixes = (*_PREFIXES, of)
+    allowed = {name: value for name, value in environ.items() if name in _NAMES or name.startswith(prefixes)}
     return {**allowed, "PATH": f"{path_first}{os.pathsep}{environ.get('PATH') or os.defpath}"}
 
 

@@ -80,7 +80,9 @@ class Desk:
             if self._has_sidecar
             else _part("off", "no sidecar is configured: starts are limited by our own rules alone"),
             "openclaw": self._openclaw(),
-            "sources": {name.value: _source(each.statistics()) for name, each in self._sources.items()},
+            "sources": {
+                name.value: _source(each.statistics()) for name, each in self._sources.items() if each.wanted
+            },
             "notifications": self._notifications(),
             "alerts": self._bridge,
         }

@@ -42,13 +42,13 @@ def audit_log(settings: Settings, board: Board, token: str) -> AuditLog:
 
 
 def runner_of(
-    settings: Settings, gateway: Gateway | None
+    settings: Settings, openclaw: Gateway
 ) -> tuple[Runner, dict[str, Callable[[], Awaitable[None]]]]:
     """Who plays the agents, and what has to run for that besides."""
-    if gateway is None:
+    if settings.runner == "demo":
         demo = DemoRunner(settings.sidecar_url)
         return demo, {"demo": demo.run}
-    return OpenClawRunner(gateway), {}
+    return OpenClawRunner(openclaw), {}
 
 
 def url_of(port: socket.socket) -> str:

@@ -39,21 +39,13 @@ def assemble_around(
     given: Given,
     board: Board,
     ticker: Ticker,
-    gateway: Gateway | None,
-    allowed: Mapping[str, str],
+    openclaw: Gateway,
     *,
     after_heartbeat: Callable[[Beat], None],
 ) -> Around:
-    """`gateway` None: the runner is not OpenClaw. `allowed`: the environment of foreign commands."""
     settings, team = given.settings, given.team
-    sources = configured(
-        gateway=gateway,
-        multica=settings.multica,
-        environ=allowed,
-        workspace=settings.multica_workspace,
-        roster=team,
-        base=settings.agents_file.parent,
-    )
+    board_of_openclaw = openclaw if settings.runner == "openclaw" else None
+    sources = configured(settings, team, given.environ, gateway=board_of_openclaw)
     intake = Intake(board, sources, team, max_attempts=settings.max_attempts)
     mirroring = Mirroring(board, sources, team)
     heartbeats = Heartbeats(board=board, intake=intake, roster=team, after=after_heartbeat)
@@ -61,7 +53,7 @@ def assemble_around(
     notifier = Notifier(
         board,
         team,
-        openclaw=OpenClawSender(gateway or Gateway(settings.openclaw, allowed)),
+        openclaw=OpenClawSender(openclaw),
         feishu=feishu,
         board_url=settings.public_url,
     )

@@ -19,7 +19,7 @@ from scheduler.audit.log import AuditLog
 from scheduler.blackboard.board import Board
 from scheduler.blackboard.errors import BoardError
 from scheduler.blackboard.store import Store
-from scheduler.commands import environment
+from scheduler.commands import OPENCLAW, environment
 from scheduler.desk import Desk
 from scheduler.events import EventFeed
 from scheduler.execution import Executor
@@ -49,14 +49,13 @@ def assemble(given: Given, lifecycle: Lifecycle, ports: Ports) -> Parts:
     board, metrics, sidecar = Board(store), Metrics(), Sidecar(settings.sidecar_url or None)
     audit = audit_log(settings, board, token)
     wires = Wires(audit, metrics)
-    url = url_of(ports.api)
+    url, demonstration = url_of(ports.api), settings.runner == "demo"
     tickets = Tickets(settings.state_dir / "tickets", url)
     tickets.move_here()
     bin_dir = Path(sys.executable).parent
 
-    allowed = environment(environ, path_first=bin_dir)
-    gateway = Gateway(settings.openclaw, allowed) if settings.runner == "openclaw" else None
-    runner, runner_part = runner_of(settings, gateway)
+    openclaw = Gateway(settings.openclaw, environment(environ, OPENCLAW, path_first=bin_dir))
+    runner, runner_part = runner_of(settings, openclaw)
     starter = Starter(
         board=board,
         runner=runner,
@@ -64,7 +63,7 @@ def assemble(given: Given, lifecycle: Lifecycle, ports: Ports) -> Parts:
         blackboard=bin_dir / "blackboard",
         spacing_seconds=settings.spawn_spacing_seconds,
         on_start=wires.started,
-        tools=Registered(gateway, f"{url}/mcp").prefix if gateway else no_tools,
+        tools=no_tools if demonstration else Registered(openclaw, f"{url}/mcp").prefix,
     )
     reviewing = Reviewing(board, roster=team, environ=environ, state_dir=settings.state_dir)
     archivist = Archivist(board, runner, tickets)
@@ -90,7 +89,7 @@ def assemble(given: Given, lifecycle: Lifecycle, ports: Ports) -> Parts:
         on_report=wires.ticked,
     )
     feed = EventFeed(board, on_change=wires.happened)
-    around = assemble_around(given, board, ticker, gateway, allowed, after_heartbeat=wires.beaten)
+    around = assemble_around(given, board, ticker, openclaw, after_heartbeat=wires.beaten)
     wires.ticker, wires.feed = ticker, feed
     wires.notifier, wires.mirroring = around.notifier, around.mirroring
     supervisor = Supervisor(
@@ -109,7 +108,7 @@ def assemble(given: Given, lifecycle: Lifecycle, ports: Ports) -> Parts:
         notifier=around.notifier,
         bridge=ports.bridge_health,
         has_sidecar=bool(settings.sidecar_url),
-        demonstration=settings.runner == "demo",
+        demonstration=demonstration,
         interval_seconds=settings.tick_seconds,
         changed=wires.changed,
     )

@@ -18,7 +18,7 @@ from scheduler.blackboard.errors import BoardBusy, BoardError
 from scheduler.blackboard.opening import open_board
 from scheduler.blackboard.store import Store
 from scheduler.cli.printing import print_json
-from scheduler.commands import environment
+from scheduler.commands import OPENCLAW, environment
 from scheduler.core.beats import Beat, Kept
 from scheduler.gateway import Gateway
 from scheduler.heartbeats.beating import account, checks_due, make_checks, with_checks
@@ -92,15 +92,10 @@ async def _run(
     *,
     dry_run: bool,
 ) -> Shown:
-    board, outside = Board(store), environment(environ, path_first=Path(sys.executable).parent)
-    sources = configured(
-        gateway=None if settings.runner == "demo" else Gateway(settings.openclaw, outside),
-        multica=settings.multica,
-        environ=outside,
-        workspace=settings.multica_workspace,
-        roster=lambda: roster,
-        base=settings.agents_file.parent,
-    )
+    board = Board(store)
+    openclaws = environment(environ, OPENCLAW, path_first=Path(sys.executable).parent)
+    gateway = None if settings.runner == "demo" else Gateway(settings.openclaw, openclaws)
+    sources = configured(settings, lambda: roster, environ, gateway=gateway)
     intake = Intake(board, sources, lambda: roster, max_attempts=settings.max_attempts)
     return await one_heartbeat(board, intake, roster, agent, dry_run=dry_run)
 

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import trio
 
-from scheduler.commands import environment
+from scheduler.commands import OPENCLAW, environment
 from scheduler.core.openclaw_plan import NoModelsError, Plan, Wanted, key_form, plan
 from scheduler.core.openclaw_tree import Json, is_variable
 from scheduler.gateway import OpenClawError
@@ -61,7 +61,7 @@ class Setup:
         logs.configure(level="CRITICAL", fmt="console", stream=sys.stderr)
         self._settings, self._options, self._say = settings, options, say
         bin_dir = Path(sys.executable).parent
-        self._openclaw = OpenClaw(settings.openclaw, environment(environ, path_first=bin_dir))
+        self._openclaw = OpenClaw(settings.openclaw, environment(environ, OPENCLAW, path_first=bin_dir))
         self._saved = Saved(settings.state_dir)
 
     def plan(self) -> None:

@@ -10,6 +10,7 @@ What the methods of 2026.9.6 do, and what they do not, where it matters here:
     in a session that is archived.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -56,7 +57,8 @@ class Sessions:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._models: tuple[float, Mapping[str, str], frozenset[str]] | None = None
+        self._own: tuple[float, Mapping[str, str]] = (-math.inf, {})
+        self._offered: dict[str, tuple[float, frozenset[str]]] = {}  # by agent
 
     async def newest(self) -> Listing:
         """Archived ones, too: a person may have archived one of ours."""
@@ -104,13 +106,16 @@ class Sessions:
         """What `choose_model` is to be given, if the priority has a model of its own that can be used."""
         if priority not in words.PROVIDERS:
             return None
-        now = clock.monotonic()
-        if self._models is None or now - self._models[0] >= MODELS_SECONDS:
+        old = clock.monotonic() - MODELS_SECONDS
+        if self._own[0] <= old:
             own = words.agent_models(await self._gateway.call("agents.list", {}))
-            self._models = now, own, words.offered_models(await self._gateway.call("models.list", {}))
-        _, agents, offered = self._models
-        model = words.model_for(priority, agents.get(agent, ""))
-        return model if model in offered else None
+            self._own = clock.monotonic(), own
+        if agent not in self._offered or self._offered[agent][0] <= old:
+            # Without the agent's name a gateway with several of them refuses.
+            offered = words.offered_models(await self._gateway.call("models.list", {"agentId": agent}))
+            self._offered[agent] = clock.monotonic(), offered
+        model = words.model_for(priority, self._own[1].get(agent, ""))
+        return model if model in self._offered[agent][1] else None
 
     async def choose_model(self, key: str, model: str) -> None:
         """For a session that need not exist yet: this makes it."""

@@ -9,7 +9,7 @@ The rules:
 - A source that refuses has answered. One that is unavailable is logged when it begins and when it is over.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -55,24 +55,38 @@ class Shared:
         source: TaskSource,
         *,
         whole: Fetch | None = None,
+        serves: Callable[[Agent], bool] = lambda _agent: True,
+        team: Callable[[], Iterable[Agent]] | None = None,
         keep_seconds: float = KEEP_SECONDS,
         time_limit_seconds: float = TIME_LIMIT_SECONDS,
     ) -> None:
-        """`whole` lists everything in the source at once, which then serves all agents."""
+        """`whole` lists everything in the source at once, for all agents. `serves`: whether an agent may have
+        something there. `team`: who there is now; None: nobody knows, and the source is asked all the same.
+        """
         self.name, self.after_recovery = source.name, source.after_recovery
         self._source, self._whole = source, whole
+        self._serves, self._team = serves, team
         self._keep_seconds, self._limit = keep_seconds, time_limit_seconds
         self._listings: dict[str, _Listing] = {}
         self._up: bool | None = None
         self._reason, self._failures = "", 0
         self._asked_at: float | None = None
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody on the team may have something there. If not, it is asked for no list."""
+        return self._team is None or any(map(self._serves, self._team()))
+
     async def list_todo(self, agent: Agent) -> Sequence[Item]:
+        if not self._serves(agent):
+            return ()
         if self._whole is not None:
             return reading.waiting_for(agent, await self._listed("everything", self._whole))
         return await self._listed(f"todo of {agent.id}", partial(self._source.list_todo, agent))
 
     async def list_in_progress(self) -> Sequence[Item]:
+        if not self.wanted:
+            return ()
         if self._whole is not None:
             return reading.under_way(await self._listed("everything", self._whole))
         return await self._listed("in progress", self._source.list_in_progress)

@@ -35,7 +35,9 @@ def _agents(gateway: Gateway, _params: Params) -> Params:
     return {"defaultId": "main", "agents": [{"id": name, "model": {"primary": primary}} for name in names]}
 
 
-def _models(gateway: Gateway, _params: Params) -> Params:
+def _models(gateway: Gateway, params: Params) -> Params:
+    if len(gateway["agents"]) > 1 and "agentId" not in params:
+        raise RefusedError("Multiple agents are configured. Set agentId to choose which agent is used.")
     models = [{"id": MODEL, "provider": provider, "available": True} for provider in gateway["providers"]]
     return {"models": models}
 
@@ -187,7 +189,7 @@ Method = Callable[[Gateway, Params], Params]
 METHODS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Method]] = {
     "health": ((), (), _health),
     "agents.list": ((), (), _agents),
-    "models.list": ((), (), _models),
+    "models.list": ((), ("agentId",), _models),
     "sessions.list": ((), ("limit", "offset", "search", "archived", "agentId", "activeMinutes"), _list),
     "sessions.patch": (("key",), ("model",), _patch),
     "sessions.abort": (("key",), ("clearQueued",), _abort),

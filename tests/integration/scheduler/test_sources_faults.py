@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.commands import environment
 from scheduler.core.items import Stage
 from scheduler.core.task import Source
 from scheduler.gateway import Gateway
+from scheduler.settings import Settings
 from scheduler.sources import multica_reading
 from scheduler.sources.configured import configured
 from scheduler.sources.multica import Multica
-from scheduler.sources.protocol import SourceRefusedError, SourceUnavailableError, TaskSource
+from scheduler.sources.protocol import SourceRefusedError, SourceUnavailableError
 from scheduler.sources.shared import Shared
 from scheduler.sources.workboard import WorkBoard
+from shared.settings import load
 from tests.integration.scheduler.sources import OPS_ID, MulticaSide, Side, TodoSide, WorkBoardSide, a_roster
 
 pytestmark = pytest.mark.integration
@@ -326,35 +327,17 @@ async def test_agents_that_multica_does_not_know_have_nothing_there(tmp_path: Pa
     assert side.stand_in.calls() == []
 
 
-def test_there_is_what_has_something_to_do(tmp_path: Path) -> None:
-    def sources(gateway: Gateway | None, **agents: dict[str, object]) -> list[Source]:
-        roster = a_roster(**agents)
-        return list(
-            configured(
-                gateway=gateway,
-                multica=("multica",),
-                environ={},
-                workspace="",
-                roster=lambda: roster,
-                base=tmp_path,
-            )
-        )
-
-    everything: dict[str, object] = {"multica_id": OPS_ID, "todo_files": ("x.md",)}
+def test_a_source_is_asked_for_as_long_as_somebody_on_the_team_may_be_served_there(
+    tmp_path: Path,
+) -> None:
+    settings = load(Settings, {"SCHEDULER_STATE_DIR": str(tmp_path)}, None)
+    roster = a_roster(ops={})
     gateway = Gateway(("openclaw",), {})
-    assert sources(gateway, ops=everything) == [Source.WORKBOARD, Source.MULTICA, Source.TODO]
-    assert sources(gateway, ops={}) == [Source.WORKBOARD]
-    assert sources(None, ops={}) == []
-    assert sources(None, ops=everything) == [Source.MULTICA, Source.TODO]
-
-
-def test_multica_is_given_its_variables() -> None:
-    given = environment({"MULTICA_TOKEN": "t", "SIDECAR_API_KEY": "k"}, path_first=Path("/opt/bin"))
-    assert (given["MULTICA_TOKEN"], "SIDECAR_API_KEY" in given) == ("t", False)
-
-
-def test_each_is_a_task_source(tmp_path: Path) -> None:
-    sources: list[TaskSource] = [kind(tmp_path).source for kind in (WorkBoardSide, MulticaSide, TodoSide)]
-    assert [source.after_recovery for source in sources] == [Stage.TODO, Stage.BLOCKED, Stage.TODO]
-    shared: list[TaskSource] = [Shared(source) for source in sources]
-    assert [each.name for each in shared] == [Source.WORKBOARD, Source.MULTICA, Source.TODO]
+    assert set(configured(settings, lambda: roster, {}, gateway=None)) == {Source.MULTICA, Source.TODO}
+    sources = configured(settings, lambda: roster, {}, gateway=gateway)
+    assert list(sources) == [Source.WORKBOARD, Source.MULTICA, Source.TODO]
+    assert [each.name for each in sources.values() if each.wanted] == [Source.WORKBOARD]
+    roster = a_roster(ops={"multica_id": OPS_ID, "todo_files": ("x.md",)})
+    assert all(each.wanted for each in sources.values())
+    roster = a_roster()
+    assert not any(each.wanted for each in sources.values())

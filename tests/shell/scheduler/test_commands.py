@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 
-from scheduler.commands import CommandError, Failure, Output, environment, run_command
+from scheduler.commands import MULTICA, OPENCLAW, CommandError, Failure, Output, environment, run_command
 from tests.integration.processes import until
 
 # Starts another that holds stdout, hears no SIGTERM and never ends; then does as its argument says.
@@ -159,19 +159,21 @@ def test_a_foreign_command_is_given_what_is_on_the_list_and_nothing_of_ours() ->
         "LANG": "zh_CN.UTF-8",
         "LC_ALL": "C",
         "TZ": "Asia/Shanghai",
-        "OPENCLAW_STATE_DIR": "/srv/claw",
         "XDG_RUNTIME_DIR": "/run/user/1000",
         "https_proxy": "http://proxy:3128",
         "NO_PROXY": "localhost",
         "NODE_EXTRA_CA_CERTS": "/etc/ca.pem",
     }
-    given = environment({**ours, **theirs, "PATH": "/usr/bin"}, path_first=Path("/opt/clawpace/bin"))
-    assert given == {**theirs, "PATH": "/opt/clawpace/bin:/usr/bin"}
+    own = {OPENCLAW: {"OPENCLAW_STATE_DIR": "/srv/claw"}, MULTICA: {"MULTICA_TOKEN": "s"}}
+    there = {**ours, **theirs, **own[OPENCLAW], **own[MULTICA], "PATH": "/usr/bin"}
+    for program, its_own in own.items():
+        given = environment(there, program, path_first=Path("/opt/clawpace/bin"))
+        assert given == {**theirs, **its_own, "PATH": "/opt/clawpace/bin:/usr/bin"}
 
 
 @pytest.mark.parametrize("environ", [{}, {"PATH": ""}])
 def test_without_a_path_programs_are_looked_for_where_the_system_has_them(environ: dict[str, str]) -> None:
-    assert environment(environ, path_first=Path("/opt/bin"))["PATH"] == f"/opt/bin:{os.defpath}"
+    assert environment(environ, OPENCLAW, path_first=Path("/opt/bin"))["PATH"] == f"/opt/bin:{os.defpath}"
 
 
 async def refused(kind: Failure, *argv: str, **more: Any) -> CommandError:
