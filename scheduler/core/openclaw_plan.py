@@ -26,6 +26,8 @@ TIMEOUT_SECONDS: Final = 900
 """Longer than a request may wait in the sidecar: OpenClaw must not send it twice."""
 HELD: Final = "held-by-the-sidecar"
 MCP_SERVER: Final = "clawpace"
+_MCP_IDLE: Final = ("mcp", "sessionIdleTtlMs")
+MCP_IDLE_MS: Final = 600_000
 _NVIDIA_HOST: Final = "integrate.api.nvidia.com"
 _PROVIDERS: Final = ("models", "providers")
 _NEVER: Final = frozenset({"0m", "0s", "0h", "0"})
@@ -38,6 +40,7 @@ _WHY_ALLOWED = "the agents may use the same models at every priority"
 _WHY_NAME = "the sidecar counts this agent's requests under its name, and lets agents take turns"
 _WHY_HEARTBEAT = "OpenClaw's heartbeat spends the budget on asking idle agents; the scheduler has its own"
 _WHY_BOARD = "the agents get the board's tools"
+_WHY_MCP_IDLE = "each run is a session, and OpenClaw keeps the tools of 256 sessions at most"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +247,8 @@ class _Maker:
         server = {"url": self._wanted.mcp_url, "transport": "streamable-http"}
         if not any(holds(each, server) for each in self._object("mcp", "servers").values()):
             self._want(("mcp", "servers", MCP_SERVER), server, _WHY_BOARD)
+            if value_at(self._config, _MCP_IDLE) is ABSENT:
+                self._want(_MCP_IDLE, MCP_IDLE_MS, _WHY_MCP_IDLE)
 
     def _want(self, path: Path, after: Json, why: str) -> None:
         if (made := change(self._config, path, after, why)) is not None:

@@ -7,7 +7,16 @@ import pytest
 
 from scheduler.core.openclaw_jobs import Automation
 from scheduler.core.openclaw_models import COMPAT, model_ids
-from scheduler.core.openclaw_plan import HELD, Known, NoModelsError, Plan, Wanted, key_form, plan
+from scheduler.core.openclaw_plan import (
+    HELD,
+    MCP_IDLE_MS,
+    Known,
+    NoModelsError,
+    Plan,
+    Wanted,
+    key_form,
+    plan,
+)
 from scheduler.core.openclaw_tree import REDACTED, change, changed, dotted, taken_back, value_at
 
 MODEL = "deepseek-ai/deepseek-v3"
@@ -312,3 +321,10 @@ def test_a_priority_header_of_another_value_is_put_right() -> None:
     there = after(config(**{"nvidia-high": wrong}))
     assert provider(there, "nvidia-high")["headers"] == {"X-Priority": "high", "X-Mine": "1"}
     assert change(there, ("models", "providers", "nvidia-high", "headers"), {"X-Mine": "1"}, "") is None
+
+
+def test_sessions_give_the_boards_tools_back_unless_somebody_has_said_when() -> None:
+    tree = config()
+    assert at(after(tree), "mcp", "sessionIdleTtlMs") == MCP_IDLE_MS
+    tree["mcp"] = {"sessionIdleTtlMs": 0}
+    assert at(after(tree), "mcp", "sessionIdleTtlMs") == 0

@@ -136,7 +136,7 @@ def test_a_plan_as_json_is_one_value(place: Place) -> None:
     assert plan["file"] == str(place.file)
     (heartbeat,) = (each for each in plan["changes"] if "heartbeat" in each["path"])
     assert (heartbeat["before"], heartbeat["after"]) == ("30m", "0m")
-    (board,) = (each for each in plan["changes"] if each["path"][0] == "mcp")
+    (board,) = (each for each in plan["changes"] if each["path"][:2] == ["mcp", "servers"])
     assert "before" not in board
     assert board["after"] == {"url": "http://127.0.0.1:8083/mcp", "transport": "streamable-http"}
     assert [each["id"] for each in plan["automations"]] == ["b-1"]
@@ -366,7 +366,7 @@ def test_a_wrong_question_ends_with_2(
 
 def test_a_board_for_everybody_is_reached_on_this_machine(place: Place) -> None:
     said = place.run("plan", "--json", SCHEDULER_HOST="::", SCHEDULER_PORT="8000")
-    (board,) = (each for each in json.loads(said.out)["changes"] if each["path"][0] == "mcp")
+    (board,) = (each for each in json.loads(said.out)["changes"] if each["path"][:2] == ["mcp", "servers"])
     assert board["after"]["url"] == "http://[::1]:8000/mcp"
 
 
