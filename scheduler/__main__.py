@@ -128,6 +128,14 @@ def resume(context: typer.Context, agent: Agent = None, config: Config = None) -
 
 
 @app.command()
+def reload(context: typer.Context, config: Config = None) -> None:
+    """Have the running scheduler read the roster again: whole, or not at all."""
+    from scheduler.reload_command import reload as ask_for_it  # noqa: PLC0415
+
+    typer.echo(ask_for_it(_load(config or context.obj)))
+
+
+@app.command()
 def heartbeat(
     context: typer.Context,
     agent: Annotated[str, typer.Argument(metavar="AGENT", help="One of the roster's.")],

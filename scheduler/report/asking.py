@@ -3,23 +3,20 @@
 The rule: a report does not fail because somebody does not answer; it says so instead.
 """
 
-import http.client
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 import trio
 
+from scheduler import running_daemon
 from scheduler.report.model import Daemon, Outside
 from scheduler.settings import Settings
 from scheduler.sidecar import Sidecar
 
 ANSWER_SECONDS: Final = 7.0
 """The daemon waits five for its database before it says how it is."""
-_MOST_BYTES: Final = 1024 * 1024
 _NOT_DOWN: Final = frozenset({"healthy", "off", "unknown"})
 """As `/health` counts: what nobody has asked yet is not ill."""
-_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared, not bound
 
 
 def ask(settings: Settings) -> Outside:
@@ -37,12 +34,13 @@ async def _callers(url: str) -> Any:
 
 
 def _daemon(settings: Settings) -> Daemon | str:
-    host = _EVERYWHERE.get(settings.host, settings.host)
     try:
-        status = _get(host, settings.port, "/api/daemon/status")
-        health = _get(host, settings.port, "/health")
+        _, status = running_daemon.ask(settings, "GET", "/api/daemon/status", seconds=ANSWER_SECONDS)
+        _, health = running_daemon.ask(settings, "GET", "/health", seconds=ANSWER_SECONDS)
         return daemon_of(status, health)
-    except (OSError, http.client.HTTPException):
+    except running_daemon.NotUnderstoodError:
+        return "what answers in the scheduler's place is not understood"
+    except running_daemon.NoDaemonError:
         return "the scheduler does not answer"
     except (ValueError, LookupError, TypeError, AttributeError):
         return "what answers in the scheduler's place is not understood"
@@ -57,12 +55,3 @@ def daemon_of(status: Mapping[str, Any], health: Mapping[str, Any]) -> Daemon:
         if each["status"] not in _NOT_DOWN
     }
     return Daemon(int(status["calls_avoided"]), down)
-
-
-def _get(host: str, port: int, path: str) -> Any:
-    connection = http.client.HTTPConnection(host, port, timeout=ANSWER_SECONDS)
-    try:
-        connection.request("GET", path, headers={"accept": "application/json"})
-        return json.loads(connection.getresponse().read(_MOST_BYTES))
-    finally:
-        connection.close()

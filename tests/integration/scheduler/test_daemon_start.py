@@ -109,6 +109,13 @@ async def test_at_a_hang_up_it_reads_the_roster_again_whole_or_not_at_all(tmp_pa
             said = await after_a_hang_up("timezone: Mars\nagents: {coo: {class: knight}}", "roster_refused")
             assert [problem.split()[0] for problem in said["problems"]] == ["timezone", "agents.coo.class"]
             assert 'agent_name="qa"' in await scheduler.metrics()
+
+            env = settings(tmp_path, {"SCHEDULER_PORT": str(scheduler.port)})
+            refused = await run_once(tmp_path, ["scheduler", "reload"], env)
+            assert (refused.code, len(refused.stderr.splitlines())) == (2, 2)
+            roster.write_text("agents: {coo: {}}")
+            done = await run_once(tmp_path, ["scheduler", "reload"], env)
+            assert (done.code, done.stdout) == (0, "the roster holds: 1 on the team\n")
             assert (await scheduler.health())[0] == 200
 
 
