@@ -1,0 +1,237 @@
+"""What is done about one item of a task source: brought onto the board, followed, revised, or left alone.
+
+The rule: an item is what is true there at the time at which it was asked for; a row that has learnt something
+since knows better. Whatever is decided here is decided on a task that nobody else changes meanwhile.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Final
+
+from scheduler.core.following import Follow, follow
+from scheduler.core.items import Item, Stage
+from scheduler.core.mirror import OVER, Mirror
+from scheduler.core.records import Attempt
+from scheduler.core.rules import MASS
+from scheduler.core.sameness import clean_creator, clean_title, described, differing, fingerprint, kept, same
+from scheduler.core.states import CLOSED, HELD, Status
+from scheduler.core.task import Draft, Source, Task
+
+SOURCE_ORDER: Final = (Source.WORKBOARD, Source.MULTICA, Source.TODO, Source.BLACKBOARD)
+BELIEVED_AFTER: Final = 3600.0
+"""So many gone at once are probably our mistake; what is still gone after an hour is gone."""
+
+_AT_REST: Final = frozenset({"assignee", "depends_on"})
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the board has of an item."""
+
+    row: Mirror | None = None
+    task: Task | None = None
+    """without a row: somebody has put it on the board by hand"""
+    attempt: Attempt | None = None
+    """its newest"""
+    alone: bool = True
+    """no other item is about the same task, and open"""
+    theirs: frozenset[str] = frozenset()
+    """of what the task depends on: what this source has too"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bring:
+    """A task is to be made of it, unless there is one already."""
+
+    draft: Draft
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """The task is there already."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heed:
+    """Somebody has changed how it stands."""
+
+    found: Follow
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Revise:
+    """Somebody has changed what it says."""
+
+    fields: Mapping[str, Any]
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Nothing, now: why not."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """What was seen may be older than what is known."""
+
+
+Action = Bring | Attach | Heed | Revise | Skip | Later
+
+
+def decide(
+    item: Item,
+    known: Known,
+    *,
+    on_board: Mapping[str, str],
+    agents: Collection[str],
+    asked_at: float,
+    now: float,
+    max_attempts: int = 3,
+) -> Action | None:
+    """`on_board`: the tasks of what it waits for. `agents`: the roster's. None: all is as it should be."""
+    row, task = known.row, known.task
+    if row is not None and (row.in_flight(now) or asked_at <= row.seen_at <= now):
+        return Later()
+    if row is None or task is None:
+        return _new(item, task, on_board, agents, max_attempts)
+    stage = standing(item, task, on_board, agents)
+    if row.foreign(stage):
+        return Heed(follow(task, row, stage, alone=known.alone), stage)
+    if task.status in CLOSED or stage in OVER or not made_of(task, item):
+        return None if row.missing_since is None else Revise({}, row.fingerprint)
+    return _revision(item, task, row, known.theirs, on_board)
+
+
+def _new(
+    item: Item,
+    task: Task | None,
+    on_board: Mapping[str, str],
+    agents: Collection[str],
+    max_attempts: int,
+) -> Attach | Bring | Skip | None:
+    """Only what is to be taken up is brought, and only for an agent of the roster."""
+    if item.agent not in agents or item.stage is not Stage.TODO:
+        return None
+    if waits := unmet(item, on_board):
+        return Skip(f"waits for {', '.join(waits)}, which is not on the board")
+    return Bring(draft_of(item, on_board, max_attempts)) if task is None else Attach(task.id)
+
+
+def standing(item: Item, task: Task | None, on_board: Mapping[str, str], agents: Collection[str]) -> Stage:
+    """How it stands, to us: gone where it is not for our agent any more, waiting for what is not here.
+
+    An agent that has left the roster has not lost its tasks there.
+    """
+    if task is not None and item.agent is None and task.assignee in agents and item.stage not in OVER:
+        return Stage.GONE
+    if item.stage is Stage.TODO and unmet(item, on_board):
+        return Stage.WAITING
+    return item.stage
+
+
+def unmet(item: Item, on_board: Mapping[str, str]) -> tuple[str, ...]:
+    """What it waits for that is not on the board."""
+    return tuple(each for each in item.waits_for if each not in on_board)
+
+
+def draft_of(item: Item, on_board: Mapping[str, str], max_attempts: int) -> Draft:
+    """The task that it becomes."""
+    return Draft(
+        title=clean_title(item),
+        description=described(item),
+        priority=item.priority,
+        creator=clean_creator(item),
+        assignee=item.agent,
+        depends_on=_dependencies(item, on_board),
+        source=item.source,
+        external_id=item.external_id,
+        max_attempts=max_attempts,
+    )
+
+
+def again(external_id: str, times: int) -> str:
+    """Of the task that is made of the same item the `times`-th time: `42`, `42#2`, `42#3`."""
+    return external_id if times == 1 else f"{external_id}#{times}"
+
+
+def made_of(task: Task, item: Item) -> bool:
+    """The task says what this item says, and not what another one does that is about the same."""
+    own = task.external_id or ""
+    return task.source is item.source and (own == item.external_id or own.startswith(f"{item.external_id}#"))
+
+
+def _revision(
+    item: Item, task: Task, row: Mirror, theirs: Collection[str], on_board: Mapping[str, str]
+) -> Revise | None:
+    """What has changed there and can change here. What it depends on in its own source is said there."""
+    now_is = fingerprint(item)
+    parts = differing(row.fingerprint, now_is)
+    postponed = parts & _AT_REST if task.status in HELD | {Status.REVIEW} else frozenset()
+    if item.agent is None:
+        postponed |= parts & {"assignee"}
+    if parts <= postponed and row.missing_since is None:
+        return None
+    ours = tuple(each for each in task.depends_on if each not in theirs)
+    values: Mapping[str, Any] = {
+        "title": clean_title(item),
+        "description": described(item),
+        "priority": item.priority,
+        "assignee": item.agent,
+        "depends_on": tuple(dict.fromkeys((*ours, *_dependencies(item, on_board)))),
+    }
+    says = {name: values[name] for name in sorted(parts - postponed)}
+    return Revise(says, kept(row.fingerprint, now_is, postponed))
+
+
+def _dependencies(item: Item, on_board: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(on_board[each] for each in item.waits_for if each in on_board))
+
+
+# -- of many items ----------------------------------------------------------------------------------------
+
+
+def in_order(items: Iterable[Item]) -> tuple[Item, ...]:
+    """By priority, then by source, then the oldest first."""
+    return tuple(
+        sorted(
+            items,
+            key=lambda each: (
+                each.priority,
+                SOURCE_ORDER.index(each.source),
+                each.created_at or 0.0,
+                each.external_id,
+            ),
+        )
+    )
+
+
+def too_many(gone: int, there: int) -> bool:
+    """So many of `there` at once that the fault is probably ours."""
+    return gone >= MASS and 2 * gone > there
+
+
+def digest(
+    items: Iterable[Item], states: Mapping[tuple[Source, str], str], unavailable: Iterable[Source]
+) -> str:
+    """The same for the same things to do. `states`: how the tasks of the items stand."""
+    lines = [
+        f"{each.source} {each.external_id} {each.stage} {fingerprint(each)} "
+        f"{states.get((each.source, each.external_id), '-')}"
+        for each in sorted(items, key=attrgetter("source", "external_id"))
+    ]
+    lines += [f"{source} is away" for source in sorted(unavailable)]
+    return hashlib.sha256("\n".join(lines).encode(errors="replace")).hexdigest()
+
+
+def twin(item: Item, candidates: Sequence[tuple[Task, Collection[str]]]) -> Task | None:
+    """The task, among those of others, that is about the same: the oldest one."""
+    found = [task for task, ids in candidates if same(item, task, ids)]
+    return min(found, key=attrgetter("number"), default=None)
