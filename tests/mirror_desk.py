@@ -10,12 +10,12 @@ from scheduler.blackboard.board import Board
 from scheduler.blackboard.queries import TaskQuery
 from scheduler.blackboard.store import Store
 from scheduler.core import deciding
-from scheduler.core.items import Stage
-from scheduler.core.mirror import Mirror
+from scheduler.core.exchange.items import Stage
+from scheduler.core.exchange.mirror import Mirror
 from scheduler.core.task import Source, Task
-from scheduler.found import Found
-from scheduler.intake import Intake
-from scheduler.mirroring import Mirroring
+from scheduler.exchange.found import Found
+from scheduler.exchange.intake import Intake
+from scheduler.exchange.mirroring import Mirroring
 from scheduler.roster import Agent, Roster
 from scheduler.roster.model import CLASSES, agent_of
 from scheduler.sources.protocol import TaskSource

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import trio
 
-from scheduler.core.items import Item, Stage
+from scheduler.core.exchange.items import Item, Stage
 from scheduler.core.task import Source
 from scheduler.roster import Agent
 from scheduler.sources.protocol import SourceRefusedError, SourceUnavailableError

@@ -9,10 +9,10 @@ from scheduler.blackboard.board import Board
 from scheduler.core.alarms import Facts, SourceFact
 from scheduler.core.beats import Beat
 from scheduler.core.task import Source
+from scheduler.exchange.intake import Intake
+from scheduler.exchange.mirroring import Mirroring
 from scheduler.gateway import Gateway
 from scheduler.heartbeats.part import Heartbeats
-from scheduler.intake import Intake
-from scheduler.mirroring import Mirroring
 from scheduler.notifications import FeishuSender, Notifier, OpenClawSender
 from scheduler.report.model import Daemon, Outside
 from scheduler.report.reporting import Reporting

@@ -8,8 +8,8 @@ from scheduler.core.beats import Beat
 from scheduler.core.commands import Start
 from scheduler.core.records import Attempt, Event
 from scheduler.events import EventFeed
+from scheduler.exchange.mirroring import Mirroring
 from scheduler.metrics import Metrics
-from scheduler.mirroring import Mirroring
 from scheduler.notifications import Notifier
 from scheduler.ticker import Report, Ticker
 from shared import clock

@@ -10,8 +10,8 @@ from scheduler.blackboard.faults import Collision
 from scheduler.blackboard.rows import Values, storable
 from scheduler.blackboard.tables import mirrors
 from scheduler.core.errors import Code, Refused
-from scheduler.core.items import Stage
-from scheduler.core.mirror import Mirror
+from scheduler.core.exchange.items import Stage
+from scheduler.core.exchange.mirror import Mirror
 from scheduler.core.task import Source, number_of, task_id
 
 COLUMNS: Final = tuple(mirrors.c)

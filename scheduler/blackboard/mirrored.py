@@ -15,10 +15,10 @@ from scheduler.blackboard.mirror_rows import COLUMNS, row_of
 from scheduler.blackboard.rows import attempt_of
 from scheduler.blackboard.store import Store
 from scheduler.blackboard.tables import agents, attempts, dependencies, events, mirrors, tasks
-from scheduler.core.intake import Known
-from scheduler.core.items import Stage
-from scheduler.core.mirror import OVER
-from scheduler.core.sameness import title_key
+from scheduler.core.exchange.intake import Known
+from scheduler.core.exchange.items import Stage
+from scheduler.core.exchange.mirror import OVER
+from scheduler.core.exchange.sameness import title_key
 from scheduler.core.states import OPEN, Status
 from scheduler.core.task import Source, Task, number_of, task_id
 

@@ -17,8 +17,8 @@ from scheduler.blackboard.rows import storable
 from scheduler.blackboard.store import Store
 from scheduler.blackboard.tables import tasks
 from scheduler.core.change import Change
-from scheduler.core.intake import again
-from scheduler.core.mirror import Mirror
+from scheduler.core.exchange.intake import again
+from scheduler.core.exchange.mirror import Mirror
 from scheduler.core.records import Attempt
 from scheduler.core.task import Draft, Source, Task
 

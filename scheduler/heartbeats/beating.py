@@ -20,9 +20,9 @@ from scheduler.core.beats import Beat
 from scheduler.core.endings import SCHEDULER
 from scheduler.core.errors import Refused
 from scheduler.core.figures import as_table, deferred, figures, why_deferred
-from scheduler.found import Found
+from scheduler.exchange.found import Found
+from scheduler.exchange.intake import Intake
 from scheduler.heartbeats.checks import SEES_EVERYBODY, draft, due_checks, prefix
-from scheduler.intake import Intake
 from scheduler.roster import Agent, Roster
 from scheduler.supervision import fatal_in
 from shared import clock

@@ -20,11 +20,11 @@ from scheduler.blackboard.store import Store
 from scheduler.cli.printing import print_json
 from scheduler.commands import OPENCLAW, environment
 from scheduler.core.beats import Beat, Kept
+from scheduler.exchange.intake import Intake
 from scheduler.gateway import Gateway
 from scheduler.heartbeats.beating import account, checks_due, make_checks, with_checks
 from scheduler.heartbeats.showing import Shown, as_json, print_for_people
 from scheduler.heartbeats.timetable import timetable
-from scheduler.intake import Intake
 from scheduler.roster import Agent, Roster, load_roster
 from scheduler.settings import Settings
 from scheduler.sources.configured import configured

@@ -21,12 +21,12 @@ from scheduler.blackboard import beats
 from scheduler.blackboard.board import Board
 from scheduler.blackboard.errors import BoardBroken, BoardError
 from scheduler.core.beats import Beat, Kept, Planned
+from scheduler.exchange.intake import Intake
 from scheduler.heartbeats.beating import beat, checks_due, make_checks, with_checks
 from scheduler.heartbeats.decisions import ON_TIME_SECONDS, Fire, Plan, decide, following
 from scheduler.heartbeats.picture import AgentHeartbeat, HeartbeatStatistics
 from scheduler.heartbeats.schedule import Schedule
 from scheduler.heartbeats.timetable import timetable
-from scheduler.intake import Intake
 from scheduler.roster import Agent, Roster
 from shared import clock
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from scheduler.cli.printing import moment, say, table
 from scheduler.core.beats import Beat
-from scheduler.core.items import Item
-from scheduler.found import Found
+from scheduler.core.exchange.items import Item
+from scheduler.exchange.found import Found
 from scheduler.heartbeats.schedule import Schedule
 from scheduler.roster import Agent
 from scheduler.wire import Json, time_json

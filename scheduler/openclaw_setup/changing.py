@@ -5,8 +5,8 @@ from typing import Final
 
 import trio
 
-from scheduler.core.openclaw_plan import Plan
-from scheduler.core.openclaw_tree import Change, changed, dotted, holds, patch, taken_back, value_at
+from scheduler.core.openclaw.plan import Plan
+from scheduler.core.openclaw.tree import Change, changed, dotted, holds, patch, taken_back, value_at
 from scheduler.gateway import GatewayDownError, GatewayError, OpenClawError
 from scheduler.openclaw_setup.looking import Seen, read
 from scheduler.openclaw_setup.openclaw import OpenClaw

@@ -12,8 +12,8 @@ from typing import Final, TypeVar
 import trio
 
 from scheduler.commands import OPENCLAW, environment
-from scheduler.core.openclaw_plan import NoModelsError, Plan, Wanted, key_form, plan
-from scheduler.core.openclaw_tree import Json, is_variable
+from scheduler.core.openclaw.plan import NoModelsError, Plan, Wanted, key_form, plan
+from scheduler.core.openclaw.tree import Json, is_variable
 from scheduler.gateway import OpenClawError
 from scheduler.openclaw_setup.changing import make_true, take_back
 from scheduler.openclaw_setup.looking import Seen, look

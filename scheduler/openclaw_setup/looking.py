@@ -8,8 +8,8 @@ from pathlib import Path
 
 import trio
 
-from scheduler.core.openclaw_plan import Known
-from scheduler.core.openclaw_tree import Json
+from scheduler.core.openclaw.plan import Known
+from scheduler.core.openclaw.tree import Json
 from scheduler.gateway import GatewayError
 from scheduler.openclaw_setup.openclaw import Configuration, OpenClaw
 from shared.errors import StartError

@@ -20,8 +20,8 @@ from typing import Final
 import trio
 
 from scheduler.commands import CommandError, Output, run_command
-from scheduler.core.openclaw_plan import Known
-from scheduler.core.openclaw_tree import Json, dotted, lists_in
+from scheduler.core.openclaw.plan import Known
+from scheduler.core.openclaw.tree import Json, dotted, lists_in
 from scheduler.gateway import Gateway, GatewayDownError, GatewayError
 
 SECONDS: Final = 120.0

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from scheduler.core.openclaw_jobs import Automation
-from scheduler.core.openclaw_tree import ABSENT, Change, Json
+from scheduler.core.openclaw.jobs import Automation
+from scheduler.core.openclaw.tree import ABSENT, Change, Json
 from shared.errors import StartError
 
 NAME: Final = "openclaw-undo.json"

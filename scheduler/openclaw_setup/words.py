@@ -7,9 +7,9 @@ from itertools import islice
 from typing import Final
 
 from scheduler.cli.printing import clean
-from scheduler.core.openclaw_jobs import Automation
-from scheduler.core.openclaw_plan import Plan
-from scheduler.core.openclaw_tree import ABSENT, Change, Json, dotted, shown
+from scheduler.core.openclaw.jobs import Automation
+from scheduler.core.openclaw.plan import Plan
+from scheduler.core.openclaw.tree import ABSENT, Change, Json, dotted, shown
 from scheduler.openclaw_setup.saved import change_as_json
 
 _ONE_LINE: Final = 80

@@ -8,7 +8,7 @@ parent that is there and done is met, as WorkBoard's own claim sees it.
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from scheduler.core.items import Item, Stage
+from scheduler.core.exchange.items import Item, Stage
 from scheduler.core.task import Source
 from scheduler.sources import reading
 

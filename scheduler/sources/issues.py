@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from scheduler.core.items import Item, Stage
+from scheduler.core.exchange.items import Item, Stage
 from scheduler.core.task import Source
 from scheduler.sources import reading
 

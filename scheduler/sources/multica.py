@@ -13,7 +13,7 @@ What its documentation, its command line and its server say:
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from scheduler.core.items import Item, Stage
+from scheduler.core.exchange.items import Item, Stage
 from scheduler.core.task import Source
 from scheduler.roster import Agent, Roster
 from scheduler.sources import reading

@@ -6,7 +6,7 @@ from typing import Final
 
 import trio
 
-from scheduler.core.items import Stage
+from scheduler.core.exchange.items import Stage
 from scheduler.sources import reading
 from scheduler.sources.issues import Issue, page_of, parent_of, stage_of
 from scheduler.sources.multica_command import AT_ONCE, MulticaCommand, NotThereError

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from scheduler.core.items import Item, Stage
+from scheduler.core.exchange.items import Item, Stage
 from scheduler.core.task import Source
 from scheduler.roster import Agent
 

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 import structlog
 import trio
 
-from scheduler.core.items import Item, Stage
+from scheduler.core.exchange.items import Item, Stage
 from scheduler.core.task import Source
 from scheduler.roster import Agent
 from scheduler.sources import reading

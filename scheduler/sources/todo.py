@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import structlog
 import trio
 
-from scheduler.core.items import Item, Stage
+from scheduler.core.exchange.items import Item, Stage
 from scheduler.core.task import MAX_TITLE, Source
 from scheduler.roster import Agent, Roster
 from scheduler.sources import reading, todo_files

@@ -23,7 +23,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 
-from scheduler.core.items import Stage
+from scheduler.core.exchange.items import Stage
 from scheduler.core.task import Priority
 
 MAX_SAID: Final = 200

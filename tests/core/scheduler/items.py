@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from scheduler.core.items import Item, Stage
-from scheduler.core.mirror import Mirror
-from scheduler.core.sameness import fingerprint
+from scheduler.core.exchange.items import Item, Stage
+from scheduler.core.exchange.mirror import Mirror
+from scheduler.core.exchange.sameness import fingerprint
 from scheduler.core.task import Source, Task
 from tests.core.scheduler.boards import NOW, a_task
 

@@ -5,9 +5,9 @@ from itertools import product
 
 import pytest
 
-from scheduler.core.following import TABLE, Follow, carried_out, follow, settled
-from scheduler.core.items import Stage
-from scheduler.core.mirror import OVER, due
+from scheduler.core.exchange.following import TABLE, Follow, carried_out, follow, settled
+from scheduler.core.exchange.items import Stage
+from scheduler.core.exchange.mirror import OVER, due
 from scheduler.core.records import Attempt, Run
 from scheduler.core.states import HELD, Status
 from scheduler.core.task import BlockedBy, Task

@@ -2,11 +2,19 @@
 
 from dataclasses import replace
 
-from scheduler.core.foreign import Finding, Lost, Suspicious, Watched, probably_us, sign_of_life, watch
-from scheduler.core.items import Item, Stage
-from scheduler.core.mirror import Mirror
+from scheduler.core.exchange.foreign import (
+    Finding,
+    Lost,
+    Suspicious,
+    Watched,
+    probably_us,
+    sign_of_life,
+    watch,
+)
+from scheduler.core.exchange.items import Item, Stage
+from scheduler.core.exchange.mirror import Mirror
+from scheduler.core.exchange.summary import MOST_CHARACTERS, summary
 from scheduler.core.records import Attempt, Output
-from scheduler.core.summary import MOST_CHARACTERS, summary
 from tests.core.scheduler.boards import NOW, a_task, an_output, held
 from tests.core.scheduler.items import an_item
 

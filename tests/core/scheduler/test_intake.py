@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from scheduler.core.following import Follow
-from scheduler.core.intake import (
+from scheduler.core.exchange.following import Follow
+from scheduler.core.exchange.intake import (
     Attach,
     Bring,
     Heed,
@@ -19,9 +19,9 @@ from scheduler.core.intake import (
     too_many,
     twin,
 )
-from scheduler.core.items import Item, Stage
-from scheduler.core.mirror import Claim, begun
-from scheduler.core.sameness import described, differing, fingerprint
+from scheduler.core.exchange.items import Item, Stage
+from scheduler.core.exchange.mirror import Claim, begun
+from scheduler.core.exchange.sameness import described, differing, fingerprint
 from scheduler.core.states import Status
 from scheduler.core.task import Priority, Source
 from tests.core.scheduler.boards import NOW, a_task

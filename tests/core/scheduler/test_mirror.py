@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 
-from scheduler.core.items import Stage
-from scheduler.core.mirror import (
+from scheduler.core.exchange.items import Stage
+from scheduler.core.exchange.mirror import (
     IN_FLIGHT_SECONDS,
     KEEP_SECONDS,
     LONGEST_BACKOFF_SECONDS,

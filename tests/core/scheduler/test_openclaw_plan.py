@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from scheduler.core.openclaw_jobs import Automation
-from scheduler.core.openclaw_models import COMPAT, model_ids
-from scheduler.core.openclaw_plan import (
+from scheduler.core.openclaw.jobs import Automation
+from scheduler.core.openclaw.models import COMPAT, model_ids
+from scheduler.core.openclaw.plan import (
     HELD,
     MCP_IDLE_MS,
     Known,
@@ -17,7 +17,7 @@ from scheduler.core.openclaw_plan import (
     key_form,
     plan,
 )
-from scheduler.core.openclaw_tree import REDACTED, change, changed, dotted, taken_back, value_at
+from scheduler.core.openclaw.tree import REDACTED, change, changed, dotted, taken_back, value_at
 
 MODEL = "deepseek-ai/deepseek-v3"
 SIDECAR, BOARD = "http://127.0.0.1:9190/v1", "http://127.0.0.1:8083/mcp"

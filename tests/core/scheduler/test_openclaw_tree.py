@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.core.openclaw_tree import (
+from scheduler.core.openclaw.tree import (
     ABSENT,
     REDACTED,
     Change,

@@ -1,6 +1,6 @@
 """When two things are one, and what an item says."""
 
-from scheduler.core.sameness import (
+from scheduler.core.exchange.sameness import (
     clean,
     clean_creator,
     clean_title,

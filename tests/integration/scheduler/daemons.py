@@ -71,6 +71,12 @@ class Scheduler(Running):
         made: str = (await self.do(TASKS, {"title": title, **more}))["id"]
         return made
 
+    async def revise(self, task_id: str, **fields: object) -> None:
+        """As the operator's `blackboard set`."""
+        headers = {"authorization": f"Bearer {self.token}"}
+        answer = await self.http.patch(f"{self.url}{TASKS}/{task_id}", json=fields, headers=headers)
+        assert answer.is_success, answer.text
+
     async def task(self, task_id: str) -> dict[str, Any]:
         """As the API shows it, with all that belongs to it."""
         task: dict[str, Any] = await self.json(f"{TASKS}/{task_id}?full=1")

@@ -12,8 +12,8 @@ from scheduler.blackboard import mirrored, mirrors, schema
 from scheduler.blackboard.queries import TaskQuery
 from scheduler.blackboard.store import Store
 from scheduler.core import deciding, halting, holding
-from scheduler.core.items import Stage
-from scheduler.core.mirror import Mirror
+from scheduler.core.exchange.items import Stage
+from scheduler.core.exchange.mirror import Mirror
 from scheduler.core.records import Notice, Verdict
 from scheduler.core.task import Draft, Priority, Source
 from tests.integration.postgres import Cluster

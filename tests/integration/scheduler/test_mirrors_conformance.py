@@ -14,8 +14,8 @@ from scheduler.blackboard.tables import mirrors as mirrors_table
 from scheduler.core import halting, holding
 from scheduler.core.change import Change
 from scheduler.core.errors import Code, Refused
-from scheduler.core.items import Stage
-from scheduler.core.mirror import Mirror
+from scheduler.core.exchange.items import Stage
+from scheduler.core.exchange.mirror import Mirror
 from scheduler.core.records import Attempt
 from scheduler.core.task import Draft, Source, Task
 from tests.integration.postgres import Cluster

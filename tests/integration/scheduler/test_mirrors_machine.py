@@ -22,8 +22,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from scheduler.blackboard import mirrored
 from scheduler.core import endings, halting, holding
 from scheduler.core.errors import Refused
-from scheduler.core.items import Stage
-from scheduler.core.mirror import OVER
+from scheduler.core.exchange.items import Stage
+from scheduler.core.exchange.mirror import OVER
 from scheduler.core.states import CLOSED, HELD, Status
 from scheduler.core.task import Source, Task, number_of
 from shared import clock

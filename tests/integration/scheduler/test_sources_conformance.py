@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scheduler.commands import run_command
-from scheduler.core.items import Item, Stage
+from scheduler.core.exchange.items import Item, Stage
 from scheduler.sources.protocol import SourceRefusedError
 from tests.integration.openclaw import OPENCLAW, environment
 from tests.integration.openclaw.gateway import run_gateway

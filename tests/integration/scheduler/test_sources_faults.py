@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.core.items import Stage
+from scheduler.core.exchange.items import Stage
 from scheduler.core.task import Source
 from scheduler.gateway import Gateway
 from scheduler.settings import Settings

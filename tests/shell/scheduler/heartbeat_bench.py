@@ -17,7 +17,7 @@ from scheduler.blackboard.queries import TaskQuery
 from scheduler.blackboard.store import Store
 from scheduler.core.beats import Beat
 from scheduler.core.task import Task
-from scheduler.found import Found
+from scheduler.exchange.found import Found
 from scheduler.heartbeats.part import Heartbeats
 from scheduler.roster import Agent, Roster
 from scheduler.roster.complete import complete

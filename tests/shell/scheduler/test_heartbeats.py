@@ -9,7 +9,7 @@ import trio
 
 from scheduler.core.commands import Explain
 from scheduler.core.task import Draft, Source
-from scheduler.found import Found
+from scheduler.exchange.found import Found
 from scheduler.heartbeats.beating import PATIENCE_SECONDS
 from scheduler.heartbeats.part import AT_ONCE, LOOK_SECONDS
 from scheduler.roster import read_roster

@@ -13,7 +13,7 @@ from scheduler.blackboard.tables import heartbeats
 from scheduler.core import halting
 from scheduler.core.beats import Beat, Planned
 from scheduler.core.task import Priority
-from scheduler.found import Found
+from scheduler.exchange.found import Found
 from scheduler.heartbeats.part import LOOK_SECONDS
 from shared import clock
 from tests.shell.scheduler.heartbeat_bench import FIRST, HOUR, ONE, START, Bench, a_bench, a_roster

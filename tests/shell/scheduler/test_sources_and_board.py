@@ -11,10 +11,10 @@ from scheduler.blackboard import mirrored
 from scheduler.blackboard.board import Board
 from scheduler.core import deciding, endings, halting, holding
 from scheduler.core.change import Change, event
-from scheduler.core.items import Stage
+from scheduler.core.exchange.items import Stage
 from scheduler.core.states import Status
 from scheduler.core.task import BlockedBy, Draft, Priority, Source
-from scheduler.intake import Intake
+from scheduler.exchange.intake import Intake
 from scheduler.sources.shared import Shared
 from shared import clock
 from tests.integration.processes import until

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.core.items import Stage
+from scheduler.core.exchange.items import Stage
 from scheduler.core.task import MAX_TITLE, Priority, Source
 from scheduler.sources import reading
 from scheduler.sources.cards import STAGES, items_of

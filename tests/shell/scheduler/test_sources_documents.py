@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from scheduler.core.items import Stage
+from scheduler.core.exchange.items import Stage
 from scheduler.core.task import Priority
 from scheduler.roster import Roster
 from scheduler.roster.model import CLASSES, agent_of

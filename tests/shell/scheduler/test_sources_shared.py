@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from scheduler.core.items import Item, Stage
+from scheduler.core.exchange.items import Item, Stage
 from scheduler.core.task import Source
 from scheduler.roster import Agent
 from scheduler.roster.model import CLASSES, agent_of

@@ -10,12 +10,20 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final
 
-from scheduler.core.following import Follow, follow
-from scheduler.core.items import Item, Stage
-from scheduler.core.mirror import OVER, Mirror
+from scheduler.core.exchange.following import Follow, follow
+from scheduler.core.exchange.items import Item, Stage
+from scheduler.core.exchange.mirror import OVER, Mirror
+from scheduler.core.exchange.sameness import (
+    clean_creator,
+    clean_title,
+    described,
+    differing,
+    fingerprint,
+    kept,
+    same,
+)
 from scheduler.core.records import Attempt
 from scheduler.core.rules import MASS
-from scheduler.core.sameness import clean_creator, clean_title, described, differing, fingerprint, kept, same
 from scheduler.core.states import CLOSED, HELD, Status
 from scheduler.core.task import Draft, Source, Task
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.core.openclaw_tree import Json
+from scheduler.core.openclaw.tree import Json
 
 _OPENCLAWS_OWN: Final = ("heartbeat:", "skill-collection-review:", "memory-core:")
 

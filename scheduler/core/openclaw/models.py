@@ -8,7 +8,7 @@ knows of the model; a row of any other provider is all that is known.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from scheduler.core.openclaw_tree import REDACTED, Json
+from scheduler.core.openclaw.tree import REDACTED, Json
 
 PRIORITIES: Final = {"nvidia-urgent": "urgent", "nvidia-high": "high", "nvidia-low": "low"}
 """Plain `nvidia` has no header: one would win over the `metadata.priority` that an agent may set."""

@@ -16,17 +16,17 @@ from scheduler.blackboard import mirrored, mirrors
 from scheduler.blackboard.board import Board
 from scheduler.blackboard.errors import BoardBroken, BoardError
 from scheduler.blackboard.store import Store
-from scheduler.core import intake
-from scheduler.core.intake import Known
-from scheduler.core.items import Item, Stage
+from scheduler.core.exchange import intake
+from scheduler.core.exchange.intake import Known
+from scheduler.core.exchange.items import Item, Stage
 from scheduler.core.records import Notice
 from scheduler.core.task import Source
-from scheduler.foreign_work import ForeignWork
-from scheduler.found import Found, Tally
+from scheduler.exchange.foreign_work import ForeignWork
+from scheduler.exchange.found import Found, Tally
+from scheduler.exchange.taking_over import Kind, TakingOver
 from scheduler.roster import Agent, Roster
 from scheduler.sources.protocol import SourceError, TaskSource
 from scheduler.sources.shared import KEEP_SECONDS
-from scheduler.taking_over import Kind, TakingOver
 from shared import clock
 
 SURVEY_SECONDS: Final = 120.0

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.core.openclaw_jobs import Automation, to_disable
-from scheduler.core.openclaw_models import (
+from scheduler.core.openclaw.jobs import Automation, to_disable
+from scheduler.core.openclaw.models import (
     OURS,
     PRIORITIES,
     fitting,
@@ -20,7 +20,7 @@ from scheduler.core.openclaw_models import (
     own_row,
     rows_of,
 )
-from scheduler.core.openclaw_tree import ABSENT, Change, Json, Path, change, holds, is_variable, value_at
+from scheduler.core.openclaw.tree import ABSENT, Change, Json, Path, change, holds, is_variable, value_at
 
 TIMEOUT_SECONDS: Final = 900
 """Longer than a request may wait in the sidecar: OpenClaw must not send it twice."""

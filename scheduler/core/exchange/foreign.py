@@ -7,9 +7,9 @@ after that it counts when the sign changed. What we say there ourselves is no si
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from scheduler.core.intake import too_many
-from scheduler.core.items import Item, Stage
-from scheduler.core.mirror import Mirror
+from scheduler.core.exchange.intake import too_many
+from scheduler.core.exchange.items import Item, Stage
+from scheduler.core.exchange.mirror import Mirror
 
 
 @dataclass(frozen=True, slots=True)

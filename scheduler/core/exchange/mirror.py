@@ -12,7 +12,7 @@ those stages is seen it is our own word, not somebody else's.
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from scheduler.core.items import Stage
+from scheduler.core.exchange.items import Stage
 from scheduler.core.records import Attempt
 from scheduler.core.states import Status
 from scheduler.core.task import BlockedBy, Source, Task

@@ -23,18 +23,18 @@ from scheduler.blackboard import mirrored, mirrors
 from scheduler.blackboard.board import Board
 from scheduler.blackboard.errors import BoardBroken, BoardError
 from scheduler.blackboard.store import Store
-from scheduler.core import mirror
 from scheduler.core.errors import Refused
-from scheduler.core.following import Follow, follow
-from scheduler.core.intake import Heed, Known, standing
-from scheduler.core.items import Stage
-from scheduler.core.mirror import Claim, Effect, Finish, Keep, Mirror, Note, Release
+from scheduler.core.exchange import mirror
+from scheduler.core.exchange.following import Follow, follow
+from scheduler.core.exchange.intake import Heed, Known, standing
+from scheduler.core.exchange.items import Stage
+from scheduler.core.exchange.mirror import Claim, Effect, Finish, Keep, Mirror, Note, Release
+from scheduler.core.exchange.summary import MOST_CHARACTERS, summary
 from scheduler.core.records import Attempt
-from scheduler.core.summary import MOST_CHARACTERS, summary
 from scheduler.core.task import Source, Task
+from scheduler.exchange.taking_over import Kind, TakingOver
 from scheduler.roster import Roster
 from scheduler.sources.protocol import SourceError, SourceRefusedError, TaskSource
-from scheduler.taking_over import Kind, TakingOver
 from shared import clock
 
 CALM_SECONDS: Final = 0.5

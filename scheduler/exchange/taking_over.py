@@ -15,17 +15,17 @@ import trio
 from scheduler.blackboard import mirrored, mirrors
 from scheduler.blackboard.board import Board
 from scheduler.blackboard.store import Store
-from scheduler.core import intake
 from scheduler.core.change import Change
 from scheduler.core.errors import Code, Refused
-from scheduler.core.following import Follow, carried_out, follow, settled
+from scheduler.core.exchange import intake
+from scheduler.core.exchange.following import Follow, carried_out, follow, settled
+from scheduler.core.exchange.intake import Known
+from scheduler.core.exchange.items import Item, Stage
+from scheduler.core.exchange.mirror import Mirror
+from scheduler.core.exchange.sameness import clean, clean_title, described, fingerprint, title_key
 from scheduler.core.holding import comment
-from scheduler.core.intake import Known
-from scheduler.core.items import Item, Stage
-from scheduler.core.mirror import Mirror
 from scheduler.core.notices import notices
 from scheduler.core.records import Attempt
-from scheduler.core.sameness import clean, clean_title, described, fingerprint, title_key
 from scheduler.core.task import Source, Task
 from scheduler.roster import Roster
 from scheduler.sources.protocol import TaskSource

@@ -13,8 +13,8 @@ from typing import Final
 
 from scheduler.core import halting
 from scheduler.core.change import Change, event
-from scheduler.core.items import Item, Stage
-from scheduler.core.mirror import OVER, Mirror, wanted
+from scheduler.core.exchange.items import Item, Stage
+from scheduler.core.exchange.mirror import OVER, Mirror, wanted
 from scheduler.core.records import Attempt
 from scheduler.core.states import Status
 from scheduler.core.task import BlockedBy, Task

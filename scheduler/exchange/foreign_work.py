@@ -14,14 +14,14 @@ import structlog
 from scheduler.blackboard import mirrored, mirrors
 from scheduler.blackboard.board import Board
 from scheduler.blackboard.store import Store
-from scheduler.core import foreign
 from scheduler.core.errors import Refused
-from scheduler.core.foreign import Finding, Lost, Suspicious
-from scheduler.core.intake import Known
-from scheduler.core.items import Item, Stage
+from scheduler.core.exchange import foreign
+from scheduler.core.exchange.foreign import Finding, Lost, Suspicious
+from scheduler.core.exchange.intake import Known
+from scheduler.core.exchange.items import Item, Stage
+from scheduler.core.exchange.sameness import clean_creator, clean_title
 from scheduler.core.notices import CREATOR
 from scheduler.core.records import Notice
-from scheduler.core.sameness import clean_creator, clean_title
 from scheduler.roster import Agent, Roster
 from scheduler.sources.protocol import SourceError, TaskSource
 from shared import clock

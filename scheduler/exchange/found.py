@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scheduler.core.items import Item
+from scheduler.core.exchange.items import Item
 from scheduler.core.task import Source
-from scheduler.taking_over import Kind, Taken
+from scheduler.exchange.taking_over import Kind, Taken
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from scheduler.core.items import Item
+from scheduler.core.exchange.items import Item
 from scheduler.core.task import MAX_TEXT, MAX_TITLE, Source, Task
 
 SHORTEST_NAME: Final = 3
