@@ -57,6 +57,9 @@ class Archivist:
                     self._line.pop(attempt.run_id, None)
 
     async def _put_away(self, attempt: Attempt) -> None:
+        is_now = await self._board.read(Store.attempt, attempt.task, attempt.epoch)
+        if is_now is not None and is_now.archived_at is not None:
+            return  # wanted by a tick that had looked at the board before: each time costs OpenClaw seconds
         # Again, for a process that ended between writing down the end of the run and this.
         await trio.to_thread.run_sync(self._tickets.remove, attempt.run_id)
         directory = self._board.store.artifacts / attempt.task / str(attempt.epoch) / "session"

@@ -14,7 +14,9 @@ from scheduler.notifications import Notifier
 from scheduler.ticker import Report, Ticker
 from shared import clock
 
-LETS_NOTHING_START: Final = frozenset({"heartbeat", "output", "comment", "observe", "rekey", "run_started"})
+LETS_NOTHING_START: Final = frozenset(
+    {"heartbeat", "output", "comment", "observe", "rekey", "run_started", "seen_in_source"}
+)
 """Events that the next regular tick is early enough for."""
 
 

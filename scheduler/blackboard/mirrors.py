@@ -51,9 +51,9 @@ def _create(
         times += 1
     task = changing.create(
         connection,
-        store._database,
+        store.database,
         replace(draft, external_id=again(row.external_id, times)),
-        high_risk=store._high_risk,
+        high_risk=store.high_risk,
         who=row.source.value,
         now=now,
     )
@@ -78,10 +78,10 @@ def _revise(
     if says:
         changing.revise(
             connection,
-            store._database,
+            store.database,
             row.task,
             says,
-            high_risk=store._high_risk,
+            high_risk=store.high_risk,
             who=row.source.value,
             now=now,
         )
@@ -100,7 +100,7 @@ def _change(connection: Connection, store: Store, before: Mirror | None, row: Mi
     held = reading.present_attempt(connection, loaded.task)
     made, row = work(loaded.task, held)
     if made is not None:
-        saving.save(connection, store._database, loaded, held, made)
+        saving.save(connection, store.database, loaded, held, made)
     rows.put(connection, before, row)
     return row
 

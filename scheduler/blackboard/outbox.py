@@ -5,35 +5,19 @@ says why. Until then the row says how often it was tried, and when it will be ne
 """
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
+from scheduler.blackboard.outbox_rows import NOTICE
 from scheduler.blackboard.rows import notice_of
+from scheduler.blackboard.store import Store
 from scheduler.blackboard.tables import outbox
 from scheduler.core.notices import Unsent
-from scheduler.core.records import Notice
 
-if TYPE_CHECKING:  # the store imports this file
-    from scheduler.blackboard.store import Store
-
-_NOTICE: Final = (
-    outbox.c["to"],
-    outbox.c.cause,
-    outbox.c.text,
-    outbox.c.at,
-    outbox.c.urgent,
-    outbox.c.card,
-)
-_PENDING: Final = (
-    select(outbox.c.number, *_NOTICE)
-    .where(outbox.c.done_at.is_(None))
-    .order_by(outbox.c.number)
-    .limit(bindparam("most"))
-)
 _ADDRESSEES: Final = select(outbox.c["to"]).where(outbox.c.done_at.is_(None)).distinct()
 _UNSENT: Final = (
-    select(outbox.c.number, outbox.c.tries, outbox.c.next_try_at, *_NOTICE)
+    select(outbox.c.number, outbox.c.tries, outbox.c.next_try_at, *NOTICE)
     .where(outbox.c.done_at.is_(None), outbox.c["to"].in_(bindparam("names", expanding=True)))
     .order_by(outbox.c.urgent.desc(), outbox.c.number)
     .limit(bindparam("most"))
@@ -54,56 +38,29 @@ _CAUSES: Final = (
     .where(outbox.c.cause.startswith(bindparam("beginning"), autoescape=False))
     .order_by(outbox.c.number)
 )
-_COUNT: Final = select(func.count()).select_from(outbox).where(outbox.c.done_at.is_(None))
-_DONE: Final = (
-    update(outbox)
-    .where(outbox.c.number == bindparam("its_number"), outbox.c.done_at.is_(None))
-    .values(done_at=bindparam("now"))
-)
-_PRUNE: Final = delete(outbox).where(outbox.c.done_at < bindparam("before"))
 
 
-def pending(connection: Connection, limit: int) -> Sequence[tuple[int, Notice]]:
-    """The oldest first."""
-    return [(row[0], notice_of(row[1:])) for row in connection.execute(_PENDING, {"most": limit})]
-
-
-def count(connection: Connection) -> int:
-    """How many are pending."""
-    found: int = connection.execute(_COUNT).scalar_one()
-    return found
-
-
-def done(connection: Connection, number: int, now: float) -> None:
-    connection.execute(_DONE, {"its_number": number, "now": now})
-
-
-def prune(connection: Connection, before: float) -> int:
-    """Those that were told before `before`; how many that were."""
-    return connection.execute(_PRUNE, {"before": before}).rowcount
-
-
-def addressees(store: "Store") -> frozenset[str]:
+def addressees(store: Store) -> frozenset[str]:
     """For whom something waits, by the names in the notices."""
     return store.transactions.read(_addressees)
 
 
-def unsent(store: "Store", names: Collection[str], limit: int) -> Sequence[Unsent]:
+def unsent(store: Store, names: Collection[str], limit: int) -> Sequence[Unsent]:
     """What waits for them: urgent ones first, then the oldest."""
     return store.transactions.read(_unsent, names, limit)
 
 
-def cross_off(store: "Store", numbers: Sequence[int], *, now: float, error: str = "") -> None:
+def cross_off(store: Store, numbers: Sequence[int], *, now: float, error: str = "") -> None:
     """They were told; with an `error`, nobody there will ever take it."""
     store.transactions.write(_cross_off, numbers, now, error)
 
 
-def put_off(store: "Store", numbers: Sequence[int], *, until: float, error: str) -> None:
+def put_off(store: Store, numbers: Sequence[int], *, until: float, error: str) -> None:
     """It did not work, and is tried again at `until`."""
     store.transactions.write(_put_off, numbers, until, error)
 
 
-def causes(store: "Store", beginning: str) -> Sequence[tuple[str, float]]:
+def causes(store: Store, beginning: str) -> Sequence[tuple[str, float]]:
     """Every cause with this beginning (plain letters), told or not, and when it was; in order."""
     return store.transactions.read(_causes, beginning)
 

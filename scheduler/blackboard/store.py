@@ -17,7 +17,7 @@ from scheduler.blackboard import (
     changing,
     claiming,
     looking,
-    outbox,
+    outbox_rows,
     reading,
     saving,
     schema,
@@ -45,10 +45,10 @@ class Store:
     """One board. Owner of the connections to it."""
 
     def __init__(self, database: Database, artifacts_dir: Path, high_risk: Collection[str] = ()) -> None:
-        self._database = database
+        self.database = database
         self.transactions = Transactions(database)
         self.artifacts = artifacts_dir
-        self._high_risk = frozenset(high_risk)
+        self.high_risk = frozenset(high_risk)
 
     @classmethod
     def open(
@@ -80,21 +80,21 @@ class Store:
 
     def close(self) -> None:
         """Closes all connections. Whoever uses the store afterwards opens new ones."""
-        self._database.close()
+        self.database.close()
 
     @property
     def url_shown(self) -> str:
         """The address of the database, for people: without the password."""
-        return self._database.shown
+        return self.database.shown
 
     @property
     def most_writers(self) -> int:
         """How many writes make sense at once."""
-        return self._database.most_writers
+        return self.database.most_writers
 
     def size_bytes(self) -> int:
         """What the database takes on its disk."""
-        return self._database.size_bytes()
+        return self.database.size_bytes()
 
     def check(self) -> None:
         """Whether the board answers. Raises BoardError where it does not."""
@@ -152,11 +152,11 @@ class Store:
 
     def notices_pending(self, limit: int) -> Sequence[tuple[int, Notice]]:
         """What somebody has yet to be told, the oldest first."""
-        return self.transactions.read(outbox.pending, limit)
+        return self.transactions.read(outbox_rows.pending, limit)
 
     def notices_count(self) -> int:
         """How many that are."""
-        return self.transactions.read(outbox.count)
+        return self.transactions.read(outbox_rows.count)
 
     def output_file(self, output: Output) -> Path:
         """Where an output lies."""
@@ -168,13 +168,13 @@ class Store:
     def create(self, draft: Draft, *, who: str, now: float) -> Task:
         """Refused: `invalid`, also for what a source has brought before; `not_found` for a dependency."""
         return self.transactions.write(
-            changing.create, self._database, draft, high_risk=self._high_risk, who=who, now=now
+            changing.create, self.database, draft, high_risk=self.high_risk, who=who, now=now
         )
 
     def revise(self, task_id: str, fields: Mapping[str, Any], *, who: str, now: float) -> Task:
         """`set`. Refused besides: `not_found` for a dependency, `invalid` for a circle of them."""
         return self.transactions.write(
-            changing.revise, self._database, task_id, fields, high_risk=self._high_risk, who=who, now=now
+            changing.revise, self.database, task_id, fields, high_risk=self.high_risk, who=who, now=now
         )
 
     def claim(
@@ -182,7 +182,7 @@ class Store:
     ) -> Claimed:
         """`lease_seconds` None: a run will hold it. `secret`: drawn here, unless it is drawn already."""
         return self.transactions.write(
-            claiming.claim, self._database, task_id, agent, lease_seconds, secret=secret, now=now
+            claiming.claim, self.database, task_id, agent, lease_seconds, secret=secret, now=now
         )
 
     def claim_next(
@@ -193,7 +193,7 @@ class Store:
         After them, what somebody else held under a lease that has ended. Refused: `nothing_claimable`.
         """
         return self.transactions.write(
-            claiming.claim_next, self._database, agent, lease_seconds, secret=secret, now=now
+            claiming.claim_next, self.database, agent, lease_seconds, secret=secret, now=now
         )
 
     def change(
@@ -209,13 +209,13 @@ class Store:
         With a `token`, only for whoever holds the task with it (`stale_claim`). A verb that changes nothing
         writes nothing.
         """
-        return self.transactions.write(changing.change, self._database, task_id, verb, token=token, now=now)
+        return self.transactions.write(changing.change, self.database, task_id, verb, token=token, now=now)
 
     def change_attempt(
         self, task_id: str, epoch: int, verb: Callable[[Task, Attempt], Change], now: float
     ) -> Change:
         """The same for an attempt of any epoch: a run may end long after its claim did."""
-        return self.transactions.write(changing.change_attempt, self._database, task_id, epoch, verb)
+        return self.transactions.write(changing.change_attempt, self.database, task_id, epoch, verb)
 
     def receiver(self) -> Receiver:
         """For a file that is to be handed in."""
@@ -243,7 +243,7 @@ class Store:
         try:
             return self.transactions.write(
                 changing.hand_in,
-                self._database,
+                self.database,
                 self.artifacts,
                 task_id,
                 received,
@@ -275,12 +275,12 @@ class Store:
 
     def notice_done(self, number: int, now: float) -> None:
         """They were told."""
-        self.transactions.write(outbox.done, number, now)
+        self.transactions.write(outbox_rows.done, number, now)
 
     def tell(self, notices: Sequence[Notice]) -> None:
         """News for the outbox. The same cause again is no news."""
         if notices:
-            self.transactions.write(saving.add_records, self._database, notices)
+            self.transactions.write(saving.add_records, self.database, notices)
 
     def write_audit(self, records: "Sequence[AuditRecord]") -> None:
         """All of them, or none."""
@@ -293,7 +293,7 @@ class Store:
 
     def prune_notices(self, before: float) -> int:
         """Deletes what was told before `before`, so that its cause would be news again; how many."""
-        return self.transactions.write(outbox.prune, before)
+        return self.transactions.write(outbox_rows.prune, before)
 
     def __repr__(self) -> str:
         return f"<Store at {self.url_shown}>"

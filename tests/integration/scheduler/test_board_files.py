@@ -76,7 +76,7 @@ def test_the_file_and_what_lies_beside_it_are_its_owners_alone(tmp_path: Path) -
 
 
 def test_every_commit_is_synced_and_references_are_kept(tmp_path: Path) -> None:
-    with board_of(tmp_path) as store, store._database.writing() as connection:
+    with board_of(tmp_path) as store, store.database.writing() as connection:
         told = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys")
@@ -88,7 +88,7 @@ def test_who_reads_cannot_write(tmp_path: Path) -> None:
     with (
         board_of(tmp_path) as store,
         pytest.raises(BoardUnavailable, match="readonly"),
-        store._database.reading() as connection,
+        store.database.reading() as connection,
     ):
         connection.exec_driver_sql("DELETE FROM counters")
 

@@ -49,7 +49,7 @@ def in_threads(*works: Callable[[], object]) -> list[object]:
 
 
 def test_migrations_make_what_the_statements_are_made_from(tmp_path: Path, postgres_url: str) -> None:
-    with opened(postgres_url, tmp_path) as store, store._database.writing() as connection:
+    with opened(postgres_url, tmp_path) as store, store.database.writing() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
 
@@ -120,7 +120,7 @@ def test_no_password_is_in_what_is_said(tmp_path: Path, postgres_url: str) -> No
         for secret in (PASSWORD, "hunter2", "w/rd"):
             assert secret not in str(told.value)
     with opened(postgres_url, tmp_path) as store:
-        assert PASSWORD not in f"{store} {store.url_shown} {store._database!r}"
+        assert PASSWORD not in f"{store} {store.url_shown} {store.database!r}"
 
 
 def test_commits_are_on_the_servers_disk_and_nobody_waits_without_end(
@@ -129,7 +129,7 @@ def test_commits_are_on_the_servers_disk_and_nobody_waits_without_end(
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         name = postgres_url.rpartition("/")[2]
         connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off".encode())
-    with opened(postgres_url, tmp_path, busy_seconds=7.0) as store, store._database.writing() as writing:
+    with opened(postgres_url, tmp_path, busy_seconds=7.0) as store, store.database.writing() as writing:
         for setting, value in (
             ("synchronous_commit", "on"),
             ("lock_timeout", "7s"),
