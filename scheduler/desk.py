@@ -13,7 +13,7 @@ from scheduler.notifications import Notifier
 from scheduler.sources.shared import Shared, SourceStatistics
 from scheduler.supervision import Supervisor
 from scheduler.team import Team
-from scheduler.ticker import Report, Ticker
+from scheduler.ticker import Ticker
 from shared import clock
 
 HEALTHY: Final = "healthy"
@@ -51,7 +51,7 @@ class Desk:
 
     async def tick(self) -> Mapping[str, object]:
         """One tick now, and its report."""
-        return _report(await self._ticker.tick())
+        return (await self._ticker.tick()).as_json()
 
     def stop_ticking(self) -> None:
         """The API stays up, runs go on, nothing new is started."""
@@ -112,7 +112,7 @@ class Desk:
             "next_tick": next_at and clock.rfc3339(next_at),
             "tick_interval_seconds": self._interval_seconds,
             "last_tick_seconds": last and round(last.seconds, 6),
-            "last_tick_report": last and _report(last),
+            "last_tick_report": last and last.as_json(),
             "active_sessions": last.live if last else 0,
             "capacity": {
                 "known": capacity.known,
@@ -171,19 +171,4 @@ def _heartbeat(of: AgentHeartbeat) -> Mapping[str, object]:
         "last_fired": of.last_fired_at and clock.rfc3339(of.last_fired_at),
         "healthy": of.healthy,
         "result": of.last and of.last.reason,
-    }
-
-
-def _report(report: Report) -> Mapping[str, object]:
-    return {
-        "at": clock.rfc3339(report.at),
-        "seconds": round(report.seconds, 6),
-        "outcome": report.outcome,
-        "error": report.error,
-        "commands": dict(report.commands),
-        "outdated": report.outdated,
-        "started": list(report.started),
-        "ended": list(report.ended),
-        "alarms": list(report.alarms),
-        "live": report.live,
     }

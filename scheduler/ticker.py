@@ -11,8 +11,8 @@ the board has changed, and every few seconds while a run lives.
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -36,6 +36,7 @@ from scheduler.last_look import LastLook
 from scheduler.runs import Runner
 from scheduler.sidecar import Sidecar
 from scheduler.starter import Starter
+from scheduler.tick_report import TickReport
 from shared import clock
 
 WHILE_RUNNING_SECONDS: Final = 15.0
@@ -49,25 +50,6 @@ ROUNDS: Final = 20
 ALARM_SECONDS: Final = 3600.0
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What one tick came to."""
-
-    at: float
-    """Unix seconds"""
-    seconds: float
-    outcome: str
-    """`ok` or `failed`"""
-    error: str = ""
-    commands: Mapping[str, int] = field(default_factory=dict)
-    outdated: int = 0
-    started: tuple[str, ...] = ()
-    ended: tuple[str, ...] = ()
-    alarms: tuple[str, ...] = ()
-    live: int = 0
-    """runs under way"""
 
 
 class Ticker:
@@ -84,7 +66,7 @@ class Ticker:
         rules: Callable[[], Rules],
         interval_seconds: float,
         last_look: LastLook,
-        on_report: Callable[[Report], None],
+        on_report: Callable[[TickReport], None],
     ) -> None:
         self._board, self._runner, self._sidecar = board, runner, sidecar
         self._starter, self._executor, self._rules = starter, executor, rules
@@ -96,7 +78,7 @@ class Ticker:
         self._origin: float | None = None
         self._ended_at = -math.inf
         self.running = True
-        self.last: Report | None = None
+        self.last: TickReport | None = None
         self.sighting = Sighting(up=False, error="nobody has looked yet")
         self.capacity = Capacity.unknown("nobody has asked yet")
         self.appetite = Appetite()
@@ -157,7 +139,7 @@ class Ticker:
 
     # -- one tick -------------------------------------------------------------------------------------
 
-    async def tick(self, *, fresh: bool = True) -> Report:
+    async def tick(self, *, fresh: bool = True) -> TickReport:
         """Run one now; if one is under way, after it. `fresh`: look at the gateway, however lately we did."""
         async with self._one_at_a_time:
             began, now = clock.monotonic(), clock.wall()
@@ -170,7 +152,7 @@ class Ticker:
                 raise
             except BoardError as trouble:
                 error = str(trouble)
-            report = Report(
+            report = TickReport(
                 at=now,
                 seconds=clock.monotonic() - began,
                 outcome="failed" if error else "ok",
@@ -281,7 +263,7 @@ class Ticker:
             told = [Notice("critical", cause, text, now, urgent=True) for text, cause in causes.items()]
             await self._board.write(Store.tell, told)
 
-    def _tell(self, report: Report, *, fresh: bool) -> None:
+    def _tell(self, report: TickReport, *, fresh: bool) -> None:
         self.last = report
         self._on_report(report)
         # A look in between that found nothing to do is no news.

@@ -11,7 +11,8 @@ from scheduler.events import EventFeed
 from scheduler.exchange.mirroring import Mirroring
 from scheduler.metrics import Metrics
 from scheduler.notifications import Notifier
-from scheduler.ticker import Report, Ticker
+from scheduler.tick_report import TickReport
+from scheduler.ticker import Ticker
 from shared import clock
 
 LETS_NOTHING_START: Final = frozenset(
@@ -60,7 +61,7 @@ class Wires:
         self.feed.poke()
         self.ticker.wake()
 
-    def ticked(self, report: Report) -> None:
+    def ticked(self, report: TickReport) -> None:
         """A tick is over."""
         self._metrics.ticked(report.outcome, report.seconds)
 

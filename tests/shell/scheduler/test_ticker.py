@@ -24,7 +24,8 @@ from scheduler.roster.file import RosterFile
 from scheduler.runs import Order, StartResult, StartState
 from scheduler.sidecar import Sidecar
 from scheduler.starter import Starter
-from scheduler.ticker import Report, Ticker
+from scheduler.tick_report import TickReport
+from scheduler.ticker import Ticker
 from scheduler.tickets import Tickets
 from shared import clock
 from tests.fresh_board import fresh_board
@@ -77,7 +78,8 @@ class Bench:
     ticker: Ticker
     starter: Starter
     tickets: Tickets
-    reports: list[Report]
+    archivist: Archivist
+    reports: list[TickReport]
 
     def put(self, title: str = "a task", *, assignee: str | None = "ops", **more: object) -> Task:
         draft = Draft(title=title, assignee=assignee, creator="ann", **more)  # type: ignore[arg-type]  # words of a Draft
@@ -103,7 +105,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         Sidecar(None),
         Tickets(tmp_path / "tickets", "http://127.0.0.1:8083"),
     )
-    reports: list[Report] = []
+    reports: list[TickReport] = []
     starter = Starter(
         board=board,
         runner=runner,
@@ -136,7 +138,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(starter.run)
         nursery.start_soon(archivist.run)
-        yield Bench(store, runner, ticker, starter, tickets, reports)
+        yield Bench(store, runner, ticker, starter, tickets, archivist, reports)
         nursery.cancel_scope.cancel()
     await sidecar.aclose()
     store.close()
@@ -302,6 +304,24 @@ async def test_an_ended_run_is_archived_once(bench: Bench) -> None:
         await bench.ticker.tick()
     await until(lambda: bool(bench.store.snapshot().unarchived) is False)
     assert bench.runner.archived == [f"agent:ops:task-{task.id.lower()}-1"]
+
+
+async def test_a_run_is_not_archived_again_for_a_tick_that_saw_the_board_before_it_was(bench: Bench) -> None:
+    first, second = bench.put(), bench.put(assignee="dev")
+    await bench.ticker.tick()
+    await bench.until_started(first, second)
+    unarchived = bench.store.attempt(first.id, 1)
+    assert unarchived is not None
+    bench.runner.says[f"{first.id}.1"] = RunSeen(f"{first.id}.1", RunState.OK, answer="done")
+    await bench.ticker.tick()
+    await until(lambda: not bench.store.snapshot().unarchived)
+    bench.archivist.want(unarchived)
+    bench.runner.says[f"{second.id}.1"] = RunSeen(f"{second.id}.1", RunState.OK, answer="done")
+    await bench.ticker.tick()
+    await until(lambda: len(bench.runner.archived) > 1 and not bench.store.snapshot().unarchived)
+    assert bench.runner.archived == [
+        f"agent:{agent}:task-t-000{n}-1" for agent, n in (("ops", 1), ("dev", 2))
+    ]
 
 
 async def test_the_first_tick_of_a_new_process_starts_what_the_old_one_only_intended(
