@@ -10,9 +10,9 @@ from typing import Final
 from scheduler.core.change import Change, event
 from scheduler.core.commands import Then
 from scheduler.core.endings import SCHEDULER, give_up, requeue
+from scheduler.core.failures import FailureCause, failure_cause
 from scheduler.core.halting import block
 from scheduler.core.records import Attempt, Comment, Run
-from scheduler.core.runs import FailureCause, failure_cause
 from scheduler.core.sighting import RunSeen, RunState
 from scheduler.core.states import Move, Status
 from scheduler.core.task import Task

@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduler.core.failures import FailureCause, failure_cause
 from scheduler.core.runs import (
     SETTLED_AFTER_SECONDS,
-    FailureCause,
     agent_models,
     busy_agents,
     failed_lately,
-    failure_cause,
     has_begun,
     is_ours,
     listed_at,

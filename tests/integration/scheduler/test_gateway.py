@@ -11,7 +11,7 @@ from typing import Protocol
 
 import pytest
 
-from scheduler.core.runs import FailureCause, failure_cause
+from scheduler.core.failures import FailureCause, failure_cause
 from scheduler.core.sighting import RunRef, RunSeen, RunState
 from scheduler.gateway import MAX_PARAMS_BYTES, Gateway
 from scheduler.runs import OpenClawRunner, Order, StartState

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import trio
 
-from scheduler.core.runs import FailureCause, failure_cause
+from scheduler.core.failures import FailureCause, failure_cause
 from scheduler.core.sighting import RunRef, RunSeen, RunState
 from scheduler.demo import DemoRunner
 from scheduler.runs import Order, Runner, StartState
