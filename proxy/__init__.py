@@ -8,8 +8,10 @@ The story of one request:
     reason.
 4.  The slot is on disk (``stamps``) before a byte leaves.
 5.  ``upstream`` writes the request; the slot's time runs from the moment the last byte was written.
-6.  ``core.classify`` says what the answer means: relay it, or try again through step 3.
-7.  ``relay`` passes the answer on byte for byte, reading the token counts in passing.
+6.  ``core.classify`` says what the answer means: relay it, or try again through step 3 (``obtaining``). What
+    it teaches about the account, the model and the upstream goes back to the gate (``lessons``).
+7.  ``relay`` passes the answer on byte for byte, reading the token counts in passing. A stream that has
+    waited for long got its head and empty chunks before (``keepalive``).
 8.  A client that hangs up anywhere on this way gives back what it held.
 """
 

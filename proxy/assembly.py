@@ -14,6 +14,7 @@ from proxy.core.decisions import FullPolicy
 from proxy.core.retreat import Retreat, RetreatRules
 from proxy.gate import Gate
 from proxy.handler import Handler
+from proxy.keepalive import KeepAlive
 from proxy.keys import Keys
 from proxy.metrics import Metrics
 from proxy.models import ModelsCache
@@ -32,6 +33,7 @@ class Parts:
     """What the task tree runs."""
 
     gate: Gate
+    keepalive: KeepAlive
     handler: Handler
     upstream: Upstream
     proxy_app: App
@@ -46,7 +48,7 @@ def assemble(settings: Settings, stamps: Stamps, lifecycle: Lifecycle) -> Parts:
         first_byte_seconds=settings.first_byte_seconds,
         silence_seconds=settings.request_timeout,
     )
-    agents, metrics, keys = Agents(), Metrics(), Keys(settings)
+    agents, metrics, keys, keepalive = Agents(), Metrics(), Keys(settings), KeepAlive()
     models = ModelsCache(
         upstream,
         gate,
@@ -61,6 +63,7 @@ def assemble(settings: Settings, stamps: Stamps, lifecycle: Lifecycle) -> Parts:
         metrics=metrics,
         models=models,
         keys=keys,
+        keepalive=keepalive,
         lifecycle=lifecycle,
         lot=random.random,
     )
@@ -78,7 +81,8 @@ def assemble(settings: Settings, stamps: Stamps, lifecycle: Lifecycle) -> Parts:
     guarded = partial(Guard, allowed_hosts=settings.allowed_hosts, listen_host=settings.listen_host)
     proxy_app = build_app(handler, status, upstream_reachable)
     scraped = metrics_app(metrics.registry, before_scrape=before_scrape)
-    return Parts(gate, handler, upstream, guarded(proxy_app, on_refusal=handler.refused), guarded(scraped))
+    guarded_proxy = guarded(proxy_app, on_refusal=handler.refused)
+    return Parts(gate, keepalive, handler, upstream, guarded_proxy, guarded(scraped))
 
 
 def _gate(settings: Settings, stamps: Stamps, now: float) -> Gate:

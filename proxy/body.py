@@ -96,6 +96,11 @@ def read_body(content: bytes, gateway_aliases: Collection[str], *, needs_model: 
     )
 
 
+def with_model(content: bytes, model: str) -> bytes:
+    """A body that was read, with another model in it and nothing else changed."""
+    return _edited(content, {"model": lambda _: json.dumps(model)})
+
+
 def strip_alias(model: str, gateway_aliases: Collection[str]) -> str:
     """`nvidiavx/deepseek-ai/x` is OpenClaw's provider name before the upstream's id; `nvidia/x` is an id."""
     first, *others = model.split("/")

@@ -1,20 +1,23 @@
 """From bytes to a call: what one request asks for, whose it is, how urgent, and what of it is to be sent."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from proxy.body import BadBodyError, Body, read_body
-from proxy.caller import identify, patience_seconds
+from proxy.body import BadBodyError, Body, read_body, with_model
+from proxy.caller import identify, patience_seconds, stated_patience
 from proxy.core.band import Band
+from proxy.core.rhythm import Rhythm
 from proxy.exchange import Exchange
 from proxy.gate import Ask
 from proxy.headers import first, to_upstream
 from proxy.incoming import read_content
+from proxy.keepalive import empty_chunk
 from proxy.keys import Keys, KnownClient
 from proxy.refusals import Refusal
 from proxy.settings import Settings
 from proxy.upstream import Outgoing
+from shared import clock
 from shared.asgi import Headers, Receive, Scope
 
 JSON_ENDPOINTS: Final = frozenset({b"/v1/chat/completions", b"/v1/completions", b"/v1/embeddings"})
@@ -26,6 +29,25 @@ class Call:
 
     outgoing: Outgoing
     ask: Ask
+    rhythm: Rhythm | None
+    """When the client is to hear from us while it waits; None for one that does not stream."""
+    chunk: bytes | None
+    """What it then hears; None where the endpoint has no form for that."""
+
+    def plain(self) -> Outgoing:
+        """For a client that was answered already: what comes is sent on without its encoding."""
+        kept = [header for header in self.outgoing.headers if header[0] != b"accept-encoding"]
+        return replace(self.outgoing, headers=[*kept, (b"accept-encoding", b"identity")])
+
+    def for_model(self, model: str) -> "Call":
+        """The same for another model."""
+        content = with_model(self.outgoing.content, model)
+        headers = [
+            (name, b"%d" % len(content) if name == b"content-length" else value)
+            for name, value in self.outgoing.headers
+        ]
+        outgoing = replace(self.outgoing, headers=headers, content=content)
+        return replace(self, outgoing=outgoing, ask=replace(self.ask, model=model))
 
 
 class Reader:
@@ -56,7 +78,14 @@ class Reader:
         authorization = self._keys.authorization(headers)
         if authorization is None:
             return Refusal(401, "missing_key", "no API key: neither the sidecar nor the request has one")
-        return Call(self._outgoing(scope, body, authorization), self._ask(exchange, headers))
+        account = self._keys.account(headers)
+        rhythm, chunk = None, None
+        if body.stream:
+            rhythm = Rhythm.of(self._settings.keepalive_after, stated_patience(headers))
+            created = int(clock.wall())
+            chunk = empty_chunk(scope["raw_path"], id_=exchange.id, model=body.model, created=created)
+        ask = self._ask(exchange, headers, account)
+        return Call(self._outgoing(scope, body, authorization), ask, rhythm, chunk)
 
     def _body(self, scope: Scope, content: bytes) -> Body:
         """Strict on the endpoints that are known; elsewhere what can be read is, and the rest passes."""
@@ -85,11 +114,12 @@ class Reader:
             content=body.content,
         )
 
-    def _ask(self, exchange: Exchange, headers: Headers) -> Ask:
+    def _ask(self, exchange: Exchange, headers: Headers, account: str) -> Ask:
         caller, settings = exchange.caller, self._settings
         low = caller.band is Band.LOW
         patience = min(
             settings.low_priority_timeout if low else settings.queue_timeout,
             patience_seconds(headers, stream=exchange.stream),
         )
-        return Ask(caller.band, caller.agent, caller.session, exchange.model, exchange.arrived_at + patience)
+        deadline_at = exchange.arrived_at + patience
+        return Ask(caller.band, caller.agent, caller.session, exchange.model, deadline_at, account)

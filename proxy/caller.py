@@ -48,10 +48,13 @@ def patience_seconds(headers: Headers, *, stream: bool) -> float:
     kept waiting beyond them by other means, so they count for the others only.
     """
     patience = _number(first(headers, b"x-deadline-ms")) / 1000
-    if not stream:
-        for name in (b"x-stainless-timeout", b"x-stainless-read-timeout"):
-            patience = min(patience, _number(first(headers, name)))
-    return patience
+    return patience if stream else min(patience, stated_patience(headers))
+
+
+def stated_patience(headers: Headers) -> float:
+    """How long an OpenAI SDK will wait in silence; infinity if it does not say."""
+    names = (b"x-stainless-timeout", b"x-stainless-read-timeout")
+    return min(_number(first(headers, name)) for name in names)
 
 
 def _number(value: bytes | None) -> float:

@@ -1,7 +1,7 @@
 """The task tree of the sidecar, on one screen. Shutdown order is nesting order.
 
     process         signals, watchdog
-    └─ lane         the gate's pump
+    └─ lane         the gate's pump, the chunks for streams that wait
        └─ servers   the proxy's port, the metrics' port, the drain
 
 The servers end first, when the drain has ended; then the lane has nobody left to serve; then the process.
@@ -88,6 +88,7 @@ async def serve_until_stopped(
         process.start_soon(notify.watchdog)
         async with trio.open_nursery() as lane:
             lane.start_soon(parts.gate.run)
+            lane.start_soon(parts.keepalive.run)
             async with trio.open_nursery() as servers:
                 serving = partial(serve, shutdown=lifecycle.drain_ended, grace_seconds=CUT_SECONDS)
                 host, number = await servers.start(serving, parts.proxy_app, port)

@@ -16,6 +16,11 @@ class Decoder:
         # 32 added to the window size lets zlib tell gzip from zlib by the header.
         self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32) if encoding in {b"gzip", b"deflate"} else None
 
+    @property
+    def failed(self) -> bool:
+        """Has something come that cannot be decoded?"""
+        return not self._plain and self._inflate is None
+
     def feed(self, piece: bytes) -> bytes:
         """The next piece, decoded."""
         if self._plain:

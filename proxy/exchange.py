@@ -33,10 +33,14 @@ class Exchange:
     arrived_at: float
     caller: Caller = field(default_factory=lambda: Caller(Band.NORMAL, "", ""))
     model: str = ""
+    substitute: str | None = None
+    """The model that was sent in its place."""
     stream: bool = False
     attempts: int = 0
     queue_seconds: float = 0.0
     """Spent before the upstream: waiting for slots, pauses between attempts."""
+    waits_since: float | None = None
+    """It waits now, which `queue_seconds` does not yet hold."""
     sent_at: float = 0.0
     """The last attempt."""
     upstream_seconds: float = 0.0
@@ -53,6 +57,10 @@ class Exchange:
     upstream_answered: bool = False
     """What the client got, or gets, is the upstream's own answer."""
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    def queued_by(self, now: float) -> float:
+        """Seconds before the upstream so far."""
+        return self.queue_seconds + (0.0 if self.waits_since is None else now - self.waits_since)
 
     def outcome(self, status: int | None) -> Outcome:
         """By what the client has seen: `status`, None if nothing."""

@@ -5,74 +5,29 @@ it decided, and whoever waited for a decision is woken. One task, `run`, does th
 at the time the core named.
 """
 
-from dataclasses import dataclass
 from itertools import count
 
 import structlog
 import trio
 
+from proxy.blockage import Blocked
 from proxy.core.admission import Admission
 from proxy.core.band import Band
-from proxy.core.classify import Meaning, quiet_seconds
-from proxy.core.decisions import Admitted, Decision, Dropped, LaneStatistics, NoSlotInTime, QueueFull
+from proxy.core.classify import Meaning, is_refusal, quiet_seconds
+from proxy.core.decisions import Admitted, Decision, LaneStatistics
+from proxy.core.evidence import Evidence
 from proxy.core.fairness import Ticket, TicketId
+from proxy.core.foreign import Foreign
 from proxy.core.retreat import Retreat
 from proxy.core.window import Slot
+from proxy.grant import Ask, Closed, Grant, TurnedAway
+from proxy.lessons import Attempted, Lessons
 from proxy.stamps import Stamps
 from shared import clock
 
+__all__ = ["Ask", "Closed", "Gate", "Grant", "TurnedAway", "wall_at"]
+
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One request's question for a slot."""
-
-    band: Band
-    agent: str
-    session: str
-    model: str
-    deadline_at: float
-    """On Trio's clock."""
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """The process ends; whoever still waited is turned away."""
-
-
-TurnedAway = NoSlotInTime | QueueFull | Dropped | Closed
-
-
-class Grant:
-    """A slot that one request may use. Its holder reports what became of it; only the first report counts."""
-
-    def __init__(self, gate: "Gate", admitted: Admitted) -> None:
-        self._gate = gate
-        self._slot: Slot | None = admitted.slot
-        self.model = admitted.ticket.model
-        self.outside = admitted.ticket.outside
-        self.probe = admitted.probe
-
-    def written(self) -> None:
-        """The request's last byte has left, or some of it may have."""
-        if self._slot is not None:
-            slot, self._slot = self._slot, None
-            self._gate.slot_written(slot)
-
-    def unsent(self) -> None:
-        """Not one byte has left."""
-        if self._slot is not None:
-            slot, self._slot = self._slot, None
-            self._gate.slot_unsent(slot)
-
-
-@dataclass(frozen=True, slots=True)
-class Blocked:
-    """The upstream refuses our key; `since` is Unix time."""
-
-    reason: str
-    since: float
 
 
 class _Waiter:
@@ -102,9 +57,7 @@ class Gate:
         self._closed = False
         self._rearm = trio.Event()
         self._wake_at = self._armed_for = float("inf")
-        self.blocked: Blocked | None = None
-        self.foreign_throttles = 0
-        """429s while our own window had room: another user of the key, or a limit of the model's own."""
+        self._lessons = Lessons(admission)
 
     async def admit(self, ask: Ask, *, again: bool = False) -> Grant | TurnedAway:
         """Wait for a slot. Cancelling gives the place back; nothing was spent then."""
@@ -120,6 +73,7 @@ class Gate:
             model=ask.model,
             queued_at=now,
             deadline_at=ask.deadline_at,
+            account=ask.account,
         )
         waiter = self._waiters[id_] = _Waiter()
         self._core.arrive(ticket, now, again=again)
@@ -135,41 +89,59 @@ class Gate:
         return waiter.decision
 
     def learn(
-        self, grant: Grant, meaning: Meaning, retry_after: float | None = None, *, succeeded: bool = True
+        self,
+        grant: Grant,
+        meaning: Meaning,
+        retry_after: float | None = None,
+        *,
+        answer: object = None,
+        succeeded: bool = True,
     ) -> None:
-        """What an attempt came to. `retry_after`: seconds, as the upstream said."""
+        """What an attempt came to. `retry_after`: seconds, as they came; `answer`: what may be said again."""
         now = trio.current_time()
-        match meaning:
-            case Meaning.THROTTLED:
-                if self._core.window_has_room(now):
-                    self.foreign_throttles += 1
-                    _log.warning("throttled_with_room_in_our_window", model=grant.model)
-                self._core.throttled(grant.model, now, probe=grant.probe)
-                if retry_after is not None:
-                    self._core.keep_quiet(now + quiet_seconds(retry_after))
-            case Meaning.WORKERS_FULL:
-                self._core.workers_full(grant.model, now, probe=grant.probe)
-            case Meaning.UNREACHABLE | Meaning.RESET | Meaning.SILENT | Meaning.GARBAGE:
-                self.probe_lost(grant)
-            case _:
-                self._core.answered(grant.model, now, probe=grant.probe, served=succeeded)
+        attempt = Attempted(grant.ticket, grant.sent_at, grant.probe, meaning, succeeded)
+        self._lessons.attempted(attempt, answer, now)
+        if retry_after is not None and is_refusal(meaning):
+            self._core.keep_quiet(now + quiet_seconds(retry_after))
         self._pump(now)
 
-    def probe_lost(self, grant: Grant) -> None:
-        """The attempt ended without an answer; if it was to try a paused model, another one may."""
-        if grant.probe:
-            self._core.probe_lost(grant.model)
-            self._pump(trio.current_time())
+    def learn_late(self, grant: Grant, meaning: Meaning) -> None:
+        """What an error inside an answer says that had begun well."""
+        if is_refusal(meaning):
+            now = trio.current_time()
+            self._lessons.refused(Attempted(grant.ticket, grant.sent_at, False, meaning, False), now)
+            self._pump(now)
+
+    def gave_up(self, grant: Grant, meaning: Meaning) -> None:
+        """A request has failed for good; this was what its last attempt came to."""
+        now = trio.current_time()
+        self._lessons.gave_up(grant.ticket, meaning, now)
+        self._pump(now)
+
+    def attempt_lost(self, grant: Grant) -> None:
+        """The attempt ended without an answer; if it was to try a model or the upstream, another one may."""
+        now = trio.current_time()
+        self._core.probe_lost(grant.ticket, now, probe=grant.probe)
+        self._pump(now)
 
     def note_key(self, meaning: Meaning, *, succeeded: bool) -> None:
-        """What an answer to our own key says of the key: rejected, out of credits, or fine again."""
-        if meaning in {Meaning.KEY_REJECTED, Meaning.NO_CREDITS}:
-            if self.blocked is None or self.blocked.reason != meaning:
-                self.blocked = Blocked(str(meaning), clock.wall())
-                _log.critical("lane_blocked", reason=self.blocked.reason)
-        elif succeeded and self.blocked is not None:
-            _log.warning("lane_unblocked", reason=self.blocked.reason)
-            self.blocked = None
+        """What an answer to our own key says of the key."""
+        self._lessons.blockage.note_key(meaning, succeeded=succeeded)
+
+    def blocked(self) -> list[Blocked]:
+        """Why nothing useful comes of a request now, the weightiest reason first."""
+        refusing = self._core.is_down(trio.current_time())
+        return self._lessons.blockage.reasons(refusing=refusing)
+
+    @property
+    def foreign(self) -> Foreign:
+        """What speaks for somebody else who spends this key. To be looked at."""
+        return self._lessons.foreign
+
+    @property
+    def down_evidence(self) -> Evidence | None:
+        """What has failed at the upstream as a whole, while that is so."""
+        return self._core.broken_by
 
     def expected_wait(self, band: Band, model: str) -> float:
         """Seconds that a single request of that band for that model would wait now; no promise."""
@@ -222,6 +194,11 @@ class Gate:
         self._core.unsent(slot)
         self._pump(trio.current_time())
 
+    def request_ended(self, model: str) -> None:
+        """For a grant: its request is over."""
+        if self._core.ended(model):
+            self._pump(trio.current_time())
+
     def _pump(self, now: float) -> None:
         change = self._core.judge(now)
         if change is not None:
@@ -258,7 +235,8 @@ class Gate:
             self._pump(now)
         elif isinstance(waiter.decision, Grant):
             waiter.decision.unsent()
-            self.probe_lost(waiter.decision)
+            self.attempt_lost(waiter.decision)
+            waiter.decision.ended()
 
     def __repr__(self) -> str:
         return f"<Gate: {len(self._waiters)} waiting, {self._core!r}>"

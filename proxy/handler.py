@@ -1,36 +1,36 @@
 """ONE REQUEST, top to bottom.
 
-    read it  ->  ask for a slot  ->  send it  ->  was that an answer?  ->  pass it on
-                      ^                                   |
-                      +------ a pause, then again <-------+
+    read it  ->  obtain an answer (``obtaining``: slots and attempts)  ->  pass it on
 
-Everything before the first byte reaches the client can be repeated, and is, as long as the client's deadline
-allows; nothing after it is. One watcher stands beside all of it: when the client hangs up, whatever the
-request holds (a place in the queue, a slot, a connection to the upstream) is given back at once.
+Everything before the first byte of an upstream's answer reaches the client can be repeated, and is, as long
+as the client's deadline allows; nothing after it is. One watcher stands beside all of it: when the client
+hangs up, whatever the request holds (a place in the queue, a slot, a connection to the upstream) is given
+back at once.
 """
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from itertools import count
 from secrets import token_hex
 
 import trio
 
 from proxy.agents import AgentRow, Agents
-from proxy.attempt import Result, Stored, attempt
+from proxy.attempt import Stored, is_event_stream
 from proxy.call import Call, Reader
-from proxy.core.classify import Meaning, backoff_seconds, worth_another
+from proxy.core.classify import Meaning, classify
 from proxy.exchange import Exchange
-from proxy.gate import Ask, Gate, Grant, TurnedAway
+from proxy.gate import Ask, Gate
 from proxy.headers import first
 from proxy.incoming import HungUpError, hearing_hang_ups
+from proxy.keepalive import KeepAlive
 from proxy.keys import Keys
 from proxy.metrics import Metrics
 from proxy.models import ModelsCache, asks_for_models
-from proxy.refusals import DRAINING, Refusal, broken_off, no_answer, retry_headers, turned_away
+from proxy.obtaining import Obtaining, Served
+from proxy.refusals import DRAINING, Refusal, broken_off, retry_headers
 from proxy.relay import Relay
 from proxy.settings import Settings
-from proxy.upstream import Answer, BrokenOffError, Failure, Upstream
+from proxy.upstream import BrokenOffError, Upstream
 from proxy.usage import UsageReader
 from shared import clock
 from shared.asgi import Headers, Receive, Scope, Send
@@ -51,19 +51,22 @@ class Handler:
         metrics: Metrics,
         models: ModelsCache,
         keys: Keys,
+        keepalive: KeepAlive,
         lifecycle: Lifecycle,
         lot: Callable[[], float],
     ) -> None:
         """`lot` draws from [0, 1), for the jitter of pauses."""
         self._settings = settings
         self._gate = gate
-        self._upstream = upstream
+        self._obtaining = Obtaining(
+            settings, gate=gate, upstream=upstream, metrics=metrics, keys=keys, lot=lot
+        )
         self._agents = agents
         self._metrics = metrics
         self._models = models
         self._lifecycle = lifecycle
-        self._lot = lot
         self._keys = keys
+        self._keepalive = keepalive
         self._reader = Reader(settings, keys, upstream.host)
         self._live: set[Exchange] = set()
         self._idle = trio.Event()
@@ -160,99 +163,64 @@ class Handler:
 
     async def _answer(self, call: Call, exchange: Exchange, relay: Relay, row: AgentRow) -> None:
         """Obtain an answer and pass it on."""
-        answer = await self._obtain(call, exchange, row)
-        added = [
-            _id_header(exchange),
-            (b"x-sidecar-queue-ms", b"%d" % (exchange.queue_seconds * 1000)),
-            (b"x-sidecar-attempts", b"%d" % exchange.attempts),
-        ]
-        if isinstance(answer, Refusal):
-            await relay.refuse(answer, added)
+        with self._kept_alive(call, exchange, relay):
+            answer = await self._obtaining.obtain(call, exchange, row, is_answered=lambda: relay.started)
+            added = _added(exchange)
+            if isinstance(answer, Refusal):
+                exchange.broken_off |= relay.started
+                await relay.refuse(answer, added)
+                return
+            exchange.upstream_answered = True
+            row.last_answer_at = clock.wall()
+            if isinstance(answer, Stored):
+                exchange.broken_off |= relay.started or answer.error is not None
+                told = self._with_our_time(self._keys.without_ours(answer), call.ask)
+                await relay.pass_stored(told, added)
+            else:
+                await self._pass_on(answer, added, exchange, relay, row)
+
+    @contextmanager
+    def _kept_alive(self, call: Call, exchange: Exchange, relay: Relay) -> Generator[None]:
+        """A stream that waits for long hears from us."""
+        if call.rhythm is None or call.chunk is None:
+            yield
             return
-        exchange.upstream_answered = True
-        row.last_answer_at = clock.wall()
-        if isinstance(answer, Stored):
-            await relay.pass_stored(self._with_our_time(self._keys.without_ours(answer), call.ask), added)
-        else:
-            await self._pass_on(answer, added, exchange, relay, row)
+        relay.kept_waiting = lambda: _added(exchange)
+        hold = self._keepalive.hold(relay, call.chunk, call.rhythm, exchange.arrived_at)
+        relay.wait(hold)
+        try:
+            yield
+        finally:
+            self._keepalive.let_go(hold)
 
     async def _pass_on(
-        self, answer: Answer, added: Headers, exchange: Exchange, relay: Relay, row: AgentRow
+        self, served: Served, added: Headers, exchange: Exchange, relay: Relay, row: AgentRow
     ) -> None:
+        answer = served.answer
         usage = UsageReader(first(answer.headers, b"content-encoding"))
         row.in_flight += 1
         try:
             await relay.pass_on(answer, added, usage)
+            self._learn_from_the_end(served, exchange, usage)
         except BrokenOffError as error:
             exchange.broken_off = True
-            self._metrics.broke_off(Meaning.SILENT if error.silent else Meaning.RESET)
+            self._metrics.broke_off(str(Meaning.SILENT if error.silent else Meaning.RESET))
             await relay.break_off(broken_off(silent=error.silent))
         finally:
             row.in_flight -= 1
+            served.grant.ended()
             exchange.upstream_seconds = trio.current_time() - exchange.sent_at
             exchange.prompt_tokens, exchange.completion_tokens = usage.tokens()
             row.prompt_tokens += exchange.prompt_tokens
             row.completion_tokens += exchange.completion_tokens
             await answer.aclose()
 
-    async def _obtain(self, call: Call, exchange: Exchange, row: AgentRow) -> Answer | Stored | Refusal:
-        """Slots and attempts, until one is answered for good or no further one is worth it."""
-        last: Stored | Refusal = DRAINING
-        for earlier in count():
-            grant = await self._admit(call.ask, exchange, row, again=earlier > 0)
-            if not isinstance(grant, Grant):
-                return last if earlier else turned_away(grant)
-            result = await self._attempt(call, grant, exchange, row)
-            if isinstance(result.answer, Answer):
-                return result.answer
-            last = no_answer(result.answer) if isinstance(result.answer, Failure) else result.answer
-            pause = backoff_seconds(result.meaning, earlier, self._lot())
-            in_time = trio.current_time() + pause <= call.ask.deadline_at
-            if not (in_time and worth_another(result.meaning, earlier, self._settings.max_retries)):
-                break
-            self._metrics.retry(result.meaning)
-            with self._waiting(exchange, row):
-                await trio.sleep(pause)
-        return last
-
-    async def _admit(self, ask: Ask, exchange: Exchange, row: AgentRow, *, again: bool) -> Grant | TurnedAway:
-        """Wait for a slot."""
-        with self._waiting(exchange, row):
-            grant = await self._gate.admit(ask, again=again)
-        self._metrics.decided(grant, ask.band)
-        return grant
-
-    async def _attempt(self, call: Call, grant: Grant, exchange: Exchange, row: AgentRow) -> Result:
-        """Use the slot, and learn from what comes."""
-        exchange.attempts += 1
-        exchange.sent_at = trio.current_time()
-        row.in_flight += 1
-        try:
-            result = await attempt(self._upstream, call.outgoing, grant.written)
-        except BaseException:
-            self._gate.probe_lost(grant)
-            raise
-        finally:
-            row.in_flight -= 1
-            exchange.upstream_seconds = trio.current_time() - exchange.sent_at
-            grant.unsent()  # unless something was written
-        self._gate.learn(grant, result.meaning, result.retry_after, succeeded=result.succeeded)
-        if self._keys.own_authorization is not None:
-            self._gate.note_key(result.meaning, succeeded=result.succeeded)
-        if result.meaning in {Meaning.THROTTLED, Meaning.WORKERS_FULL}:
-            row.throttled += 1
-        self._metrics.attempted(exchange, result)
-        return result
-
-    @contextmanager
-    def _waiting(self, exchange: Exchange, row: AgentRow) -> Generator[None]:
-        """Who waits is seen waiting, and for how long."""
-        since = row.waiting_since[exchange.id] = trio.current_time()
-        try:
-            yield
-        finally:
-            del row.waiting_since[exchange.id]
-            exchange.queue_seconds += trio.current_time() - since
+    def _learn_from_the_end(self, served: Served, exchange: Exchange, usage: UsageReader) -> None:
+        """A stream may end with an error, which was passed on as it came."""
+        if is_event_stream(served.answer.headers) and (frame := usage.error()) is not None:
+            exchange.broken_off = True
+            self._metrics.broke_off(str(frame.status))
+            self._gate.learn_late(served.grant, classify(frame.status, frame.data))
 
     def _with_our_time(self, answer: Stored, ask: Ask) -> Stored:
         """A 429 that is passed on names our time to come back, not the upstream's (which names none)."""
@@ -265,6 +233,15 @@ class Handler:
 
 def _exchange(scope: Scope) -> Exchange:
     return Exchange(token_hex(16), scope["method"], scope["path"], trio.current_time())
+
+
+def _added(exchange: Exchange) -> Headers:
+    """What the head of every answer says, as it is at that moment."""
+    return [
+        _id_header(exchange),
+        (b"x-sidecar-queue-ms", b"%d" % (exchange.queued_by(trio.current_time()) * 1000)),
+        (b"x-sidecar-attempts", b"%d" % exchange.attempts),
+    ]
 
 
 def _id_header(exchange: Exchange) -> tuple[bytes, bytes]:

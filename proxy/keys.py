@@ -4,7 +4,7 @@ Client keys are known by their SHA-256 only. A client's key is sent on only wher
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proxy.attempt import Stored
 from proxy.core.band import Band
@@ -55,6 +55,10 @@ class Keys:
         """What is sent upstream: our key, else the client's own."""
         return self.own_authorization or bearer(headers)
 
+    def account(self, headers: Headers) -> str:
+        """Whose key is sent, told apart without being known; empty where it is always ours."""
+        return "" if self._own else hashlib.sha256(bearer(headers) or b"").hexdigest()
+
     def without_ours(self, answer: Stored) -> Stored:
         """An error without our key, should the upstream quote it, compressed or not."""
         if not self._own:
@@ -63,7 +67,7 @@ class Keys:
         if self._own not in body:
             return answer
         plain = [header for header in answer.headers if header[0] != b"content-encoding"]
-        return Stored(answer.status, plain, body.replace(self._own, b"****"))
+        return replace(answer, headers=plain, body=body.replace(self._own, b"****"))
 
 
 def bearer(headers: Headers) -> bytes | None:

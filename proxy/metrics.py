@@ -37,6 +37,8 @@ PROVIDER: Final = "nvidia"
 QUEUE_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 UPSTREAM_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
+_ANSWERS: Final = {Meaning.ANSWERED, Meaning.KEY_REJECTED, Meaning.NO_CREDITS, Meaning.UNAVAILABLE}
+
 _log = structlog.get_logger()
 
 
@@ -119,7 +121,7 @@ class Metrics:
     def decided(self, grant: Grant | TurnedAway, band: Band) -> None:
         """The gate has let a request through, or turned it away."""
         if isinstance(grant, Grant):
-            if grant.outside:
+            if grant.ticket.outside:
                 self.tally.passthrough += 1
                 self._passthrough.inc()
         elif isinstance(grant, QueueFull | Dropped):
@@ -129,12 +131,12 @@ class Metrics:
         """An attempt is over, or its answer has begun."""
         if result.succeeded:
             self._first_chunk.observe(exchange.upstream_seconds)
-        if result.meaning not in {Meaning.ANSWERED, Meaning.KEY_REJECTED, Meaning.NO_CREDITS}:
+        if result.meaning not in _ANSWERS:
             self._upstream_error(result.label)
 
-    def broke_off(self, meaning: Meaning) -> None:
-        """An answer that had begun could not be finished."""
-        self._upstream_error(str(meaning))
+    def broke_off(self, label: str) -> None:
+        """An answer that had begun could not be finished, or ended with an error: a failure, or a status."""
+        self._upstream_error(label)
 
     def retry(self, meaning: Meaning) -> None:
         """Another attempt follows."""
@@ -170,6 +172,7 @@ class Metrics:
             method=exchange.method,
             path=exchange.path,
             model=exchange.model,
+            substitute=exchange.substitute,
             stream=exchange.stream,
             status=status,
             outcome=outcome.value,

@@ -16,6 +16,7 @@ import trio
 from proxy.attempt import Stored, attempt
 from proxy.core.band import Band
 from proxy.core.classify import Meaning
+from proxy.core.decisions import KnownUnavailable
 from proxy.gate import Ask, Gate, Grant
 from proxy.metrics import Metrics
 from proxy.refusals import Refusal, broken_off, no_answer, turned_away
@@ -131,11 +132,16 @@ class ModelsCache:
             ask = Ask(Band.HIGH, "models", "", "", trio.current_time() + RETRY_SECONDS)
             grant = await self._gate.admit(ask)
             if not isinstance(grant, Grant):
+                assert not isinstance(grant, KnownUnavailable), "no model was asked for"
                 return turned_away(grant)
             try:
                 result = await attempt(self._upstream, self.question(authorization), grant.written)
+            except BaseException:
+                self._gate.attempt_lost(grant)
+                raise
             finally:
                 grant.unsent()  # unless something was written
+                grant.ended()
             self._gate.learn(grant, result.meaning, result.retry_after, succeeded=result.succeeded)
         match result.answer:
             case Failure():

@@ -54,8 +54,33 @@ _LANE: Final[_Json] = {
     "expected_wait_seconds": _bands(_NUMBER),
     "retreat_state": _STATE,
     "quiet_until": _nullable(_TIME),
-    "blocked": _nullable(_object(reason={"enum": ["key_rejected", "no_credits"]}, since=_TIME)),
+    "blocked": _nullable(
+        _object(reason={"enum": ["key_rejected", "no_credits", "upstream_down"]}, since=_TIME)
+    ),
 }
+
+_EVIDENCE: Final = _object(what=_TEXT, count=_COUNT, first_at=_TIME, last_at=_TIME)
+
+_LEARNT: Final = _object(
+    ceiling=_nullable(
+        _object(rpm=_NUMBER, met_at_rpm=_NUMBER, share_of_429=_NUMBER, answers=_COUNT, at=_TIME)
+    ),
+    another_spender=_nullable(_EVIDENCE),
+    upstream_down=_nullable(_EVIDENCE),
+)
+
+_BLOCKED_MODEL: Final = _nullable({"enum": ["unavailable", "upstream_down"]})
+
+_MODEL: Final = _object(
+    id=_TEXT,
+    blocked=_BLOCKED_MODEL,
+    blocked_until=_nullable(_TIME),
+    limit=_nullable(_COUNT),
+    in_flight=_COUNT,
+    paused_until=_nullable(_TIME),
+    own_rate_limit=_nullable(_FLAG),
+    evidence={"type": "array", "items": _EVIDENCE},
+)
 
 _STATUS: Final = _object(
     requests=_object(total=_COUNT, nvidia=_COUNT, passthrough=_COUNT, ratelimited=_COUNT),
@@ -81,17 +106,23 @@ _STATUS: Final = _object(
     lanes={
         "type": "array",
         "items": _object(
-            name=_TEXT, **_LANE, tokens=_NUMBER, outside_queue=_COUNT, foreign_429=_COUNT, degraded=_FLAG
+            name=_TEXT,
+            **_LANE,
+            tokens=_NUMBER,
+            outside_queue=_COUNT,
+            foreign_429=_COUNT,
+            learnt=_LEARNT,
+            degraded=_FLAG,
         ),
     },
-    models={"type": "array", "items": _object(id=_TEXT, paused_until=_TIME)},
+    models={"type": "array", "items": _MODEL},
     uptime_seconds=_NUMBER,
 )
 
 _MODELS: Final[_Json] = {
     "type": "object",
     "additionalProperties": _object(
-        blocked=_nullable(_TEXT), limit=_nullable(_COUNT), paused_until=_nullable(_TIME)
+        blocked=_BLOCKED_MODEL, limit=_nullable(_COUNT), paused_until=_nullable(_TIME)
     ),
 }
 

@@ -1,11 +1,12 @@
 """Errors of ours: what went wrong, in plain language, with a time to come back where there is one."""
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Final, assert_never
 
 from proxy.core.classify import Meaning
-from proxy.core.decisions import Dropped, NoSlotInTime, QueueFull
-from proxy.gate import Closed, TurnedAway
+from proxy.core.decisions import Dropped, NoSlotInTime, QueueFull, UpstreamDown
+from proxy.gate import Closed
 from proxy.upstream import Failure
 from shared.asgi import Headers
 
@@ -38,7 +39,7 @@ def retry_headers(seconds: float) -> Headers:
     return [(b"retry-after", b"%d" % max(1, int(seconds))), (b"retry-after-ms", b"%d" % (seconds * 1000))]
 
 
-def turned_away(why: TurnedAway) -> Refusal:
+def turned_away(why: NoSlotInTime | QueueFull | Dropped | UpstreamDown | Closed) -> Refusal:
     """For a request that got no slot."""
     match why:
         case NoSlotInTime(wait_seconds=wait):
@@ -50,6 +51,9 @@ def turned_away(why: TurnedAway) -> Refusal:
             return Refusal(503, "queue_full", "the queue is full", wait)
         case Dropped(wait_seconds=wait):
             return Refusal(503, "dropped", "gave its place in the full queue to a more urgent request", wait)
+        case UpstreamDown(wait_seconds=wait):
+            message = "the upstream fails, for this model or altogether; it is tried again in a moment"
+            return Refusal(503, "upstream_down", message, ceil(wait))  # who comes then is the one to try
         case Closed():
             return DRAINING
         case _:

@@ -11,8 +11,10 @@ from prometheus_client.core import Metric
 
 from proxy import __version__
 from proxy.agents import AgentRow, Agents
+from proxy.blockage import REASONS
 from proxy.core.band import Band
 from proxy.core.decisions import LaneStatistics
+from proxy.core.evidence import Evidence
 from proxy.core.retreat import RetreatState
 from proxy.gate import Gate, wall_at
 from proxy.metrics import PROVIDER, Metrics, build_info
@@ -118,11 +120,11 @@ class Status:
         """For whoever decides how much work to start: the lane, and what of it can be used."""
         lane = self._gate.statistics()
         models = {
-            model["id"]: {"blocked": None, "limit": None, "paused_until": model["paused_until"]}
+            model["id"]: {name: model[name] for name in ("blocked", "limit", "paused_until")}
             for model in self._models(lane)
         }
         capacity = {**self._lane_capacity(lane), "models": models}
-        usable = {} if self._gate.blocked is None else {"effective_rpm": 0.0, "spare_rpm": 0.0}
+        usable = {"effective_rpm": 0.0, "spare_rpm": 0.0} if self._gate.blocked() else {}
         return {**capacity, **usable, "lanes": [{"name": PROVIDER, **capacity}]}
 
     def agents(self) -> list[_Json]:
@@ -133,9 +135,10 @@ class Status:
     def gauges(self) -> Iterator[Metric]:
         """For Prometheus, at the moment of the scrape."""
         lane, retreat = self._gate.statistics(), self._gate.retreat
-        blocked = self._gate.blocked
+        blocked = {reason.reason for reason in self._gate.blocked()}
         depth = {(band.label,): float(lane.depth[band]) for band in Band}
-        reasons = {(reason,): float(blocked is not None and blocked.reason == reason) for reason in _BLOCKED}
+        reasons = {(reason,): float(reason in blocked) for reason in REASONS}
+        limits = {(model,): float(known.limit) for model, known in lane.models.items() if known.limit}
         ready = self.ready(upstream_reachable=self._upstream.is_up)["ready"]
         yield gauge("sidecar_tokens_available", "Requests that could be sent at once", lane.tokens)
         yield gauge("sidecar_tokens_rate", "Tokens per minute", lane.effective_rpm)
@@ -151,9 +154,11 @@ class Status:
         yield gauge("sidecar_inflight", "Requests that are with the upstream", self._agents.in_flight)
         yield gauge("sidecar_upstream_up", "1 if the upstream can be reached", float(self._upstream.is_up))
         yield labelled("sidecar_lane_blocked", "1 while the key is refused", ["reason"], reasons)
-        yield counter(
-            "sidecar_foreign_429", "429s while our own window had room", self._gate.foreign_throttles
-        )
+        if limits:
+            yield labelled(
+                "sidecar_model_limit", "Requests at once, of models with full workers", ["model"], limits
+            )
+        yield counter("sidecar_foreign_429", "429s while our own window had room", self._gate.foreign.count)
         yield build_info()
 
     def _utilization(self, lane: LaneStatistics) -> float:
@@ -165,12 +170,13 @@ class Status:
             **self._lane_capacity(lane),
             "tokens": round(lane.tokens, 3),
             "outside_queue": lane.outside,
-            "foreign_429": self._gate.foreign_throttles,
+            "foreign_429": self._gate.foreign.count,
+            "learnt": self._learnt(),
             "degraded": self._gate.degraded,
         }
 
     def _lane_capacity(self, lane: LaneStatistics) -> _Json:
-        blocked = self._gate.blocked
+        blocked = next(iter(self._gate.blocked()), None)
         return {
             "effective_rpm": lane.effective_rpm,
             "spare_rpm": round(lane.spare_rpm, 3),
@@ -183,13 +189,39 @@ class Status:
             "blocked": blocked and {"reason": blocked.reason, "since": clock.rfc3339(blocked.since)},
         }
 
+    def _learnt(self) -> _Json:
+        """What speaks for a lower rate, another spender of this key, a broken upstream; null: nothing."""
+        ceiling, foreign = self._gate.retreat.ceiling, self._gate.foreign.evidence(trio.current_time())
+        down = self._gate.down_evidence
+        return {
+            "ceiling": ceiling
+            and {
+                "rpm": ceiling.rpm,
+                "met_at_rpm": ceiling.met_at_rpm,
+                "share_of_429": round(ceiling.share, 3),
+                "answers": ceiling.answers,
+                "at": _time(ceiling.learnt_at),
+            },
+            "another_spender": foreign and _evidence(foreign),
+            "upstream_down": down and _evidence(down),
+        }
+
     def _models(self, lane: LaneStatistics) -> list[_Json]:
+        """Those of which anything is known: what it is, and what it is known from."""
+        limited = self._gate.retreat.limited_models(trio.current_time())
         return [
-            {"id": model, "paused_until": _time(until)} for model, until in sorted(lane.paused_models.items())
+            {
+                "id": model,
+                "blocked": known.blocked,
+                "blocked_until": _time_or_none(known.blocked_until),
+                "limit": known.limit,
+                "in_flight": known.in_flight,
+                "paused_until": _time_or_none(known.paused_until),
+                "own_rate_limit": limited.get(model),
+                "evidence": [_evidence(seen) for seen in known.evidence],
+            }
+            for model, known in sorted(lane.models.items())
         ]
-
-
-_BLOCKED: Final = ("key_rejected", "no_credits")
 
 
 def _agent(row: AgentRow, now: float) -> _Json:
@@ -206,6 +238,20 @@ def _agent(row: AgentRow, now: float) -> _Json:
         "prompt_tokens": row.prompt_tokens,
         "completion_tokens": row.completion_tokens,
     }
+
+
+def _evidence(seen: Evidence) -> _Json:
+    """What was seen, how often, from when to when."""
+    return {
+        "what": seen.what,
+        "count": seen.count,
+        "first_at": _time(seen.first_at),
+        "last_at": _time(seen.last_at),
+    }
+
+
+def _time_or_none(trio_time: float | None) -> str | None:
+    return None if trio_time is None else _time(trio_time)
 
 
 def _time(trio_time: float) -> str:

@@ -84,6 +84,19 @@ class Answer:
         """Wait for the first bytes of the body, or its end. Raises the HTTP client's errors."""
         self._first = await anext(self._rest, b"")
 
+    async def peek(self, enough: Callable[[bytes], bool]) -> None:
+        """Wait until so much of the body has come that `enough` is content, or all of it.
+
+        `enough` is shown each piece once; nothing is lost of them. Raises BrokenOffError.
+        """
+        seen = self._first
+        while not (self._ended or enough(seen)):
+            try:
+                seen = await self._next()
+            except StopAsyncIteration:
+                return
+            self._first += seen
+
     def __aiter__(self) -> "Answer":
         return self
 
@@ -92,6 +105,11 @@ class Answer:
         if self._first:
             first, self._first = self._first, b""
             return first
+        if self._ended:
+            raise StopAsyncIteration
+        return await self._next()
+
+    async def _next(self) -> bytes:
         try:
             with trio.CancelScope(deadline=trio.current_time() + self._silence_seconds):
                 return await anext(self._rest)

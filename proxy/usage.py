@@ -1,13 +1,15 @@
-"""Token counts, read in passing from the last kilobytes of an answer.
+"""Token counts and errors, read in passing from the last kilobytes of an answer.
 
-In a stream the usage comes in the last chunk before `[DONE]`; in a single answer near its end. Keeping a tail
-costs a copy per chunk and bounded memory; parsing every chunk would cost as much as relaying it.
+In a stream the usage comes in the last chunk before `[DONE]`; in a single answer near its end. An error
+inside a stream is what the stream ends with. Keeping a tail costs a copy per chunk and bounded memory;
+parsing every chunk would cost as much as relaying it.
 """
 
 import json
 import re
 from typing import Final
 
+from proxy.core.frames import ErrorFrame, last_error
 from proxy.encoding import Decoder
 
 TAIL_BYTES: Final = 2048
@@ -24,10 +26,17 @@ class UsageReader:
     def __init__(self, content_encoding: bytes | None) -> None:
         self._decoder = Decoder(content_encoding)
         self._tail = b""
+        self._is_whole = True
 
     def feed(self, chunk: bytes) -> None:
         """The next bytes of the answer, as relayed."""
-        self._tail = (self._tail + self._decoder.feed(chunk))[-TAIL_BYTES:]
+        tail = self._tail + self._decoder.feed(chunk)
+        self._is_whole &= len(tail) <= TAIL_BYTES
+        self._tail = tail[-TAIL_BYTES:]
+
+    def error(self) -> ErrorFrame | None:
+        """The error with which a stream of events has ended."""
+        return last_error(self._tail, whole=self._is_whole)
 
     def tokens(self) -> tuple[int, int]:
         """Prompt and completion tokens as the upstream counted them last; zeros where it said nothing."""

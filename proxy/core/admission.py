@@ -4,31 +4,34 @@ Verbs for what happens (`arrive`, `cancel`, `written`, `unsent`, `answered`, `th
 collect what was decided (`decide`), and `wake_at`: when to call `decide` if nothing happens before. It can
 be run through a day of traffic in a moment, and is, in the tests.
 
-A request waits in the fair queue, where it takes the next slot when its turn comes; unless its model is left
-alone for a while (``pressure``): then it is parked, and one request of that model queues to try it. Both
-count for the bounded queue.
+A request waits in the fair queue, where it takes the next slot when its turn comes; unless its model is
+held back (``models``): then it is parked, and the queue has as many of that model's requests as there is
+room for (``holding``). Both count for the bounded queue.
 """
 
-from collections import Counter
 from dataclasses import replace
 
 from proxy.core.band import Band
 from proxy.core.budget import Budget
-from proxy.core.deadlines import Deadlines
+from proxy.core.classify import Meaning
 from proxy.core.decisions import (
     Admitted,
     Decision,
     Dropped,
     FullPolicy,
+    KnownUnavailable,
     LaneStatistics,
     NoSlotInTime,
     QueueFull,
+    UpstreamDown,
 )
-from proxy.core.fairness import FairQueue, Ticket, TicketId
+from proxy.core.evidence import Evidence
+from proxy.core.fairness import Ticket, TicketId
+from proxy.core.models import Models
 from proxy.core.outlook import Outlook
-from proxy.core.pressure import Pressure
 from proxy.core.recent import Recent
 from proxy.core.retreat import RateChange, Retreat
+from proxy.core.waiting import Waiting
 from proxy.core.window import Slot
 
 
@@ -48,15 +51,9 @@ class Admission:
         self.retreat = retreat
         self._queue_max = queue_max
         self._full_policy = full_policy
-        self._pressure = Pressure()
-        self._queue = FairQueue(aging_seconds)
-        self._outlook = Outlook(self._queue, budget)
-        # All that wait, in the order in which they came; in the queue, unless their model is paused
-        self._tickets: dict[TicketId, Ticket] = {}
-        self._by_model: dict[str, dict[TicketId, Ticket]] = {}
-        self._probes: dict[str, Ticket] = {}  # in the queue, to try their paused model
-        self._outside: set[TicketId] = set()
-        self._deadlines = Deadlines(self._tickets)
+        self._models = Models()
+        self._waiting = Waiting(aging_seconds)
+        self._outlook = Outlook(self._waiting.line, budget)
         self._decisions: list[Decision] = []
         self._quiet_until = float("-inf")
         self._sends = Recent(60.0)
@@ -66,24 +63,29 @@ class Admission:
 
     def arrive(self, ticket: Ticket, now: float, *, again: bool = False) -> None:
         """A request asks for a slot; `again` if an earlier attempt of it failed: no queue is full for it."""
+        refusal = self._models.refuses(ticket, now)
+        if refusal is not None:
+            self._decisions.append(refusal)
+            return
         if not again and self._is_full_for(ticket.band) and self._full_policy is FullPolicy.PASSTHROUGH:
             ticket = replace(ticket, outside=True)
-        self._enqueue(ticket)
+        self._enqueued += 1
+        self._waiting.enter(ticket)
         self._hand_out(now)
-        if ticket.id in self._tickets and not (again or ticket.outside):
+        if ticket in self._waiting and not (again or ticket.outside):
             self._enforce_bound(ticket, now)
-        if ticket.id in self._tickets:
+        if ticket in self._waiting:
             wait = self._estimate(ticket, now)
             if now + wait > ticket.deadline_at:
-                self._leave(ticket)
+                self._leave(ticket, now)
                 self._decisions.append(NoSlotInTime(ticket, wait))
             else:
-                self._watch_deadline(ticket)
+                self._waiting.watch_deadline(ticket)
         self._note_backlog(now)
 
     def cancel(self, id_: TicketId, now: float) -> None:
         """The client left while it waited. No slot is spent."""
-        self._leave(self._tickets[id_])
+        self._leave(self._waiting[id_], now)
         self._note_backlog(now)
 
     def written(self, slot: Slot, now: float) -> None:
@@ -102,21 +104,55 @@ class Admission:
         if served:
             self.retreat.answered(model, now, throttled=False)
         if probe:
-            self._unpause(model)
+            self._models.pressure.cleared(model)
 
     def throttled(self, model: str, now: float, *, probe: bool) -> None:
         """The upstream answered 429: over the account's limit or the model's, it does not say."""
         self.retreat.answered(model, now, throttled=True)
-        self._pause(model, now, probe=probe)
+        self._models.pressure.throttled(model, now, probe=probe)
+        self._hold(model, now)
 
-    def workers_full(self, model: str, now: float, *, probe: bool) -> None:
+    def workers_full(self, model: str, now: float, *, sent_at: float, probe: bool) -> None:
         """That model's workers are taken, by all its tenants: no word about our budget."""
-        self._pause(model, now, probe=probe)
+        self._models.pressure.throttled(model, now, probe=probe, what="workers_full")
+        self._models.governor.full(model, now, sent_at=sent_at)
+        self._hold(model, now)
 
-    def probe_lost(self, model: str) -> None:
-        """A probe got no answer: its client left, or the connection failed."""
-        if model not in self._probes:  # or a later one is about to be sent
-            self._pressure.probe_lost(model)
+    def unavailable(self, ticket: Ticket, answer: object, now: float) -> None:
+        """Its model cannot be had: those of its account that wait for it hear so, too."""
+        self._models.unavailable.remember(ticket.account, ticket.model, answer, now)
+        for other in self._waiting.of(ticket.model):
+            if other.account == ticket.account:
+                self._leave(other, now)
+                self._decisions.append(KnownUnavailable(other, answer))
+
+    def attempted(self, ticket: Ticket, meaning: Meaning, now: float) -> None:
+        """An attempt of that ticket has come to something, good or bad."""
+        self._models.attempted(ticket, meaning, now)
+
+    def gave_up(self, ticket: Ticket, meaning: Meaning, now: float) -> list[str]:
+        """A request has failed for good. Where that is one too many, those that wait are told at once.
+
+        The models that are down by this.
+        """
+        opened = self._models.breakers.gave_up(ticket.model, meaning, now)
+        for model in opened:
+            for other in self._waiting.of(model):
+                self._leave(other, now)
+                wait = self._models.breakers.wait_or_try(other.model, other.id, now)
+                self._decisions.append(UpstreamDown(other, wait))
+        return [model for model in opened if model is not None]
+
+    def ended(self, model: str) -> bool:
+        """A request that was admitted is over, its last byte included: may anybody wait for that?"""
+        self._models.governor.end(model)
+        return self._waiting.holding.holds(model)
+
+    def probe_lost(self, ticket: Ticket, now: float, *, probe: bool) -> None:
+        """An attempt got no answer: its client left, or the connection failed. Another may try instead."""
+        self._models.left(ticket.id, now)
+        if probe:
+            self._models.pressure.probe_lost(ticket.model)
 
     def keep_quiet(self, until: float) -> None:
         """The upstream named a time (Retry-After) before which nothing is to be sent."""
@@ -142,27 +178,27 @@ class Admission:
     def wake_at(self, now: float) -> float:
         """When to `judge` and `decide` next if nothing happens before; infinity if nothing ever will."""
         at = self.retreat.wake_at
-        if self._queue:
+        if self._waiting.line:
             at = min(at, self._may_go_at(now))
-        for model, _ in self._pressure.pauses():
-            if model in self._by_model:
-                at = min(at, self._pressure.probe_at(model))
-        return min(at, self._deadlines.next_at())
+        for model in self._waiting.holding.parked_models():
+            if self._waiting.holding.could_step_in(model, self._models.room(model, now)):
+                return now
+            at = min(at, self._models.room_grows_at(model, now))
+        return min(at, self._waiting.next_deadline())
 
     def expected_wait(self, band: Band, now: float, model: str | None = None) -> float:
         """Seconds that a single request of one more agent would wait in that band; no promise."""
         wait = self._outlook.of_one_more(band, now, not_before=self._quiet_until)
-        if model is not None and self._pressure.is_paused(model):
-            return max(wait, self._pressure.until(model) - now)
+        if model is not None and self._models.pressure.is_paused(model):
+            return max(wait, self._models.pressure.until(model) - now)
         return wait
 
     def statistics(self, now: float) -> LaneStatistics:
         """A picture of the lane, true at `now`."""
-        window, queued = self._budget.window, len(self._tickets)
-        depth = Counter(ticket.band for ticket in self._tickets.values())
+        window, queued = self._budget.window, len(self._waiting)
         return LaneStatistics(
-            depth={band: depth[band] for band in Band},
-            outside=len(self._outside),
+            depth=self._waiting.depth(),
+            outside=self._waiting.outside,
             expected_wait={band: self.expected_wait(band, now) for band in Band},
             enqueued=self._enqueued,
             dequeued=self._dequeued,
@@ -174,130 +210,89 @@ class Admission:
             effective_rpm=self.retreat.effective_rpm,
             spare_rpm=max(0.0, self.retreat.effective_rpm - self._sends.count(now) - queued),
             quiet_until=self._quiet_until if self._quiet_until > now else None,
-            paused_models=dict(self._pressure.pauses()),
+            paused_models=dict(self._models.pressure.pauses()),
+            models=self._models.states(now),
         )
+
+    @property
+    def broken_by(self) -> Evidence | None:
+        """The connections to the provider that have failed in a row, if these are too many."""
+        return self._models.breakers.broken_by
+
+    def is_down(self, now: float) -> bool:
+        """Is everybody refused because of that, until it is time to try again?"""
+        return self._models.breakers.is_down(now)
 
     def window_has_room(self, now: float) -> bool:
         """Could our own window take more? A 429 then was not about our sends alone."""
         return self._budget.window.free(now) > 0
 
     def __repr__(self) -> str:
-        return f"<Admission: {len(self._tickets)} waiting, retreat {self.retreat.state}>"
+        return f"<Admission: {len(self._waiting)} waiting, retreat {self.retreat.state}>"
 
     # Inside
 
     def _is_full_for(self, band: Band) -> bool:
         """Must a newcomer of that band wait outside? Also behind those of its band that already do."""
-        inside = len(self._tickets) - len(self._outside)
-        return inside >= self._queue_max or self._queue.has_outside(band)
-
-    def _enqueue(self, ticket: Ticket) -> None:
-        self._enqueued += 1
-        self._tickets[ticket.id] = ticket
-        if ticket.outside:
-            self._outside.add(ticket.id)
-        self._by_model.setdefault(ticket.model, {})[ticket.id] = ticket
-        probe = self._probes.get(ticket.model)
-        if probe and ticket.band < probe.band:  # or a request that is more urgent would wait for its turn
-            self._queue.remove(probe)
-            self._probes[ticket.model] = ticket
-        if not self._is_parked(ticket):
-            self._queue.add(ticket)
+        return self._waiting.inside >= self._queue_max or self._waiting.line.has_outside(band)
 
     def _enforce_bound(self, newcomer: Ticket, now: float) -> None:
         """The newcomer has to wait, and one more than the queue takes is inside: somebody has to go."""
-        if len(self._tickets) - len(self._outside) <= self._queue_max:
+        if self._waiting.inside <= self._queue_max:
             return
         victim = newcomer
-        if self._full_policy is FullPolicy.DROP_LOWEST:  # the newest of the lowest band, maybe the newcomer
-            victim = max(reversed(self._tickets.values()), key=lambda ticket: ticket.band)
+        if self._full_policy is FullPolicy.DROP_LOWEST:
+            victim = self._waiting.newest_of_the_lowest_band()  # maybe the newcomer
         wait = self._estimate(victim, now)
-        self._leave(victim)
+        self._leave(victim, now)
         if victim is newcomer:
             self._decisions.append(QueueFull(victim, wait))
         else:
             self._decisions.append(Dropped(victim, wait))
         self._dropped += 1
 
-    def _leave(self, ticket: Ticket) -> None:
+    def _leave(self, ticket: Ticket, now: float) -> None:
         """It waits no longer, for whatever reason but a slot."""
-        if not self._is_parked(ticket):
-            self._queue.remove(ticket)
-        self._forget_ticket(ticket)
-        if self._probes.get(ticket.model) is ticket:
-            del self._probes[ticket.model]
-            self._pressure.probe_lost(ticket.model)
+        self._waiting.leave(ticket)
+        self._models.left(ticket.id, now)
 
-    def _forget_ticket(self, ticket: Ticket) -> None:
-        del self._tickets[ticket.id]
-        self._outside.discard(ticket.id)
-        of_model = self._by_model[ticket.model]
-        del of_model[ticket.id]
-        if not of_model:
-            del self._by_model[ticket.model]
-
-    def _is_parked(self, ticket: Ticket) -> bool:
-        return self._pressure.is_paused(ticket.model) and self._probes.get(ticket.model) is not ticket
-
-    def _pause(self, model: str, now: float, *, probe: bool) -> None:
-        if not self._pressure.is_paused(model):
-            for ticket in self._by_model.get(model, {}).values():
-                self._queue.remove(ticket)
-        # The word of a probe that was given up counts no more once the next one is about to be sent.
-        self._pressure.throttled(model, now, probe=probe and model not in self._probes)
-        self._pressure.forget(now, but=self._by_model)
-
-    def _unpause(self, model: str) -> None:
-        parked = [ticket for ticket in self._by_model.get(model, {}).values() if self._is_parked(ticket)]
-        self._pressure.cleared(model)
-        self._probes.pop(model, None)
-        for ticket in parked:
-            self._queue.add(ticket)
-
-    def _choose_probes(self, now: float) -> None:
-        """One request of each model whose pause has ended queues for a slot; the others stay parked."""
-        for model, _ in self._pressure.pauses():
-            if model in self._by_model and self._pressure.probe_at(model) <= now:
-                ticket = min(self._by_model[model].values(), key=lambda ticket: ticket.band)
-                self._pressure.begin_probe(model)
-                self._probes[model] = ticket
-                self._queue.add(ticket)
+    def _hold(self, model: str, now: float) -> None:
+        """Whoever waits for it steps out of the line, and back into it as there is room."""
+        self._waiting.hold(model)
+        self._models.forget(now, but=self._waiting.models)
 
     def _hand_out(self, now: float) -> None:
         """Slots to those whose turn it is, as long as one may go."""
-        self._choose_probes(now)
-        while self._queue and self._may_go_at(now) <= now:
-            self._admit(self._queue.take(now), now)
+        for model in self._waiting.holding.models():
+            self._waiting.holding.arrange(model, self._models.room(model, now), now)
+        while self._waiting.line and self._may_go_at(now) <= now:
+            self._admit(self._waiting.take(now), now)
             self._note_backlog(now)
 
     def _admit(self, ticket: Ticket, now: float) -> None:
-        self._forget_ticket(ticket)
         self._dequeued += 1
         self._sends.add(now)
         self._outlook.sent(ticket.band, now)
-        probe = self._probes.pop(ticket.model, None) is not None
+        probe = self._models.sent(ticket.model)
         self._decisions.append(Admitted(ticket, self._budget.send(now), probe))
 
     def _may_go_at(self, now: float) -> float:
-        urgent = self._queue.depth(Band.URGENT) > 0
+        urgent = self._waiting.line.depth(Band.URGENT) > 0
         return max(self._quiet_until, self._budget.may_go_at(now, urgent=urgent))
 
     def _note_backlog(self, now: float) -> None:
-        self._budget.backlog(len(self._queue) > self._queue.depth(Band.URGENT), now)
-
-    def _watch_deadline(self, ticket: Ticket) -> None:
-        if len(self._deadlines) > 2 * len(self._tickets) + 64:
-            self._deadlines.compact()
-        self._deadlines.add(ticket)
+        line = self._waiting.line
+        self._budget.backlog(len(line) > line.depth(Band.URGENT), now)
 
     def _miss_deadlines(self, now: float) -> None:
-        for id_ in self._deadlines.missed(now):
-            ticket = self._tickets[id_]
+        for ticket in self._waiting.missed(now):
             wait = self._estimate(ticket, now)
-            self._leave(ticket)
+            self._leave(ticket, now)
             self._decisions.append(NoSlotInTime(ticket, wait))
 
     def _estimate(self, ticket: Ticket, now: float) -> float:
         """Seconds that a ticket that waits will still wait, at most about that."""
         wait = self._outlook.of(ticket, now, not_before=self._quiet_until)
-        return max(wait, self._pressure.until(ticket.model) - now) if self._is_parked(ticket) else wait
+        pressure, model = self._models.pressure, ticket.model
+        parked = self._waiting.holding.is_parked(ticket) and pressure.is_paused(model)
+        return max(wait, pressure.until(model) - now) if parked else wait

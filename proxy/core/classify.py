@@ -1,13 +1,20 @@
 """What an upstream's answer, or its failure to answer, means; and whether it is worth another attempt.
 
-Facts about NVIDIA's API, collected from public reports: a 429 carries no Retry-After and does not say whether
-the account's limit or the model's was met; a 503 that speaks of a worker's request limit is about that
-model's workers, taken by all tenants; the rest means what HTTP says.
+Facts about NVIDIA's API, collected from public reports: a 429 carries no Retry-After and does not say
+whether the account's limit or the model's was met; a 503 that speaks of a worker's request limit is about
+that model's workers, taken by all tenants; some 4xx say that a model cannot be had, by anybody or by this
+account; the rest means what HTTP says.
 """
 
 from enum import StrEnum
 
 WORKERS_FULL_MARK = b"Worker local total request limit"
+UNAVAILABLE_MARKS = {
+    400: b"DEGRADED function cannot be invoked",
+    404: b"Not found for account",
+    410: b"end of life",
+}
+"""By status, what the upstream says of a model that cannot be had. Others are about the request."""
 LONGEST_BACKOFF_SECONDS = 30.0
 LONGEST_QUIET_SECONDS = 60.0
 """Retry-After beyond a minute is not believed: the limit is per minute, and a lane asleep for hours on one
@@ -23,6 +30,8 @@ class Meaning(StrEnum):
     """429: over the account's or the model's limit."""
     WORKERS_FULL = "workers_full"
     """503: that model's workers are taken."""
+    UNAVAILABLE = "unavailable"
+    """400, 404 or 410 with words that say so: this model cannot be had."""
     TROUBLE = "trouble"
     """500, 502, 503, 504: the upstream's own trouble."""
     KEY_REJECTED = "key_rejected"
@@ -56,6 +65,8 @@ def classify(status: int, body: bytes) -> Meaning:
     """What an answer with that status and that (beginning of a) body means."""
     if status == 503 and WORKERS_FULL_MARK in body:
         return Meaning.WORKERS_FULL
+    if status in UNAVAILABLE_MARKS and UNAVAILABLE_MARKS[status] in body:
+        return Meaning.UNAVAILABLE
     if 300 <= status < 400:
         return Meaning.REDIRECT
     return _BY_STATUS.get(status, Meaning.ANSWERED)
@@ -81,10 +92,15 @@ def backoff_seconds(meaning: Meaning, earlier: int, lot: float) -> float:
     1 s doubling to 30, by a lot in [0, 1) spread over the upper half, so that those who failed together do
     not come back together. Throttled requests do not wait here: the pause of their model holds them.
     """
-    if meaning in {Meaning.THROTTLED, Meaning.WORKERS_FULL}:
+    if is_refusal(meaning):
         return 0.0
     longest = min(2.0**earlier, LONGEST_BACKOFF_SECONDS)
     return longest * (1 + lot) / 2
+
+
+def is_refusal(meaning: Meaning) -> bool:
+    """Is it "too many", of whatever?"""
+    return meaning in {Meaning.THROTTLED, Meaning.WORKERS_FULL}
 
 
 def quiet_seconds(retry_after: float) -> float:

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from proxy.core.band import Band
 from proxy.core.fairness import Ticket
 from proxy.core.window import Slot
+
+if TYPE_CHECKING:  # it makes decisions itself
+    from proxy.core.models import ModelState
 
 
 class FullPolicy(StrEnum):
@@ -51,7 +55,25 @@ class Dropped:
     wait_seconds: float
 
 
-Decision = Admitted | NoSlotInTime | QueueFull | Dropped
+@dataclass(frozen=True, slots=True)
+class UpstreamDown:
+    """Nothing has come from there lately: nobody is sent but one who tries it."""
+
+    ticket: Ticket
+    wait_seconds: float
+    """Until it is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownUnavailable:
+    """Its model cannot be had, as the upstream has said within the last minute."""
+
+    ticket: Ticket
+    answer: object
+    """What it said, as it was handed in."""
+
+
+Decision = Admitted | NoSlotInTime | QueueFull | Dropped | UpstreamDown | KnownUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +94,5 @@ class LaneStatistics:
     spare_rpm: float
     quiet_until: float | None
     paused_models: dict[str, float]
+    models: dict[str, "ModelState"]
+    """Those of which anything is known."""

@@ -33,6 +33,8 @@ class Ticket:
     queued_at: float
     deadline_at: float
     """No slot by then: the client gets its answer. Absolute, on the clock of `now`."""
+    account: str = ""
+    """Whose key it is sent with, where each client has its own."""
     outside: bool = False
     """It found the queue full and was let pass: it waits behind those inside of its band."""
 
@@ -58,6 +60,14 @@ class Turns:
         sessions = self._agents.setdefault(ticket.agent, OrderedDict())
         sessions.setdefault(ticket.session, OrderedDict())[ticket.id] = ticket
         self._waiting[ticket.agent] += 1
+
+    def put_back(self, ticket: Ticket) -> None:
+        """At the head: it had its turn and could not use it."""
+        self.add(ticket)
+        sessions = self._agents[ticket.agent]
+        sessions[ticket.session].move_to_end(ticket.id, last=False)
+        sessions.move_to_end(ticket.session, last=False)
+        self._agents.move_to_end(ticket.agent, last=False)
 
     def remove(self, ticket: Ticket) -> None:
         """From wherever it stands. KeyError if it does not wait here."""
@@ -117,6 +127,10 @@ class FairQueue:
         """Does anybody wait in that band outside the bounded queue?"""
         return self._bands[band].outside.agents > 0
 
+    def top(self) -> Band | None:
+        """The most urgent band in which somebody waits."""
+        return next((band for band, queue in self._bands.items() if queue.by_arrival), None)
+
     def agents(self, band: Band) -> int:
         """How many agents wait in that band; one that waits inside and outside counts for both."""
         queue = self._bands[band]
@@ -132,6 +146,14 @@ class FairQueue:
         queue = self._bands[ticket.band]
         queue.turns_of(ticket).add(ticket)
         queue.by_arrival[ticket.id] = ticket
+        self._size += 1
+
+    def put_back(self, ticket: Ticket) -> None:
+        """At the head of its band: it was taken, and has to wait again."""
+        queue = self._bands[ticket.band]
+        queue.turns_of(ticket).put_back(ticket)
+        queue.by_arrival[ticket.id] = ticket
+        queue.by_arrival.move_to_end(ticket.id, last=False)
         self._size += 1
 
     def remove(self, ticket: Ticket) -> None:

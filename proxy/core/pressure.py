@@ -7,6 +7,8 @@ took 40 of 119 sends in three minutes, with pauses and single probes 8 (simulate
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
+from proxy.core.evidence import MOST_MODELS, Evidence
+
 FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 30.0
 """2 s doubling to 30: a limit of one model was seen to last for minutes, and a probe costs a slot."""
@@ -19,23 +21,27 @@ FORGET_AFTER_SECONDS = 600.0
 class _Pause:
     seconds: float
     until: float
+    evidence: Evidence
     probing: bool = False
 
 
 class Pressure:
-    """The paused models of one lane. Owner of its state: the lane's ``Admission``."""
+    """The paused models of one lane. Owner of its state: the lane's ``Models``."""
 
     def __init__(self) -> None:
         self._pauses: dict[str, _Pause] = {}
 
-    def throttled(self, model: str, now: float, *, probe: bool) -> None:
-        """The model refused a request. Those sent before its pause began tell nothing new."""
+    def throttled(self, model: str, now: float, *, probe: bool, what: str = "throttled") -> None:
+        """The model refused a request, because of `what`. Those sent before its pause tell nothing new."""
         pause = self._pauses.get(model)
         if pause is None:
-            self._pauses[model] = _Pause(FIRST_PAUSE_SECONDS, now + FIRST_PAUSE_SECONDS)
-        elif probe:
-            seconds = min(pause.seconds * 2, LONGEST_PAUSE_SECONDS)
-            self._pauses[model] = _Pause(seconds, now + seconds)
+            evidence = Evidence.seen(what, now)
+            self._pauses[model] = _Pause(FIRST_PAUSE_SECONDS, now + FIRST_PAUSE_SECONDS, evidence)
+            return
+        pause.evidence = pause.evidence.again(now)
+        if probe:
+            pause.seconds = min(pause.seconds * 2, LONGEST_PAUSE_SECONDS)
+            pause.until, pause.probing = now + pause.seconds, False
 
     def cleared(self, model: str) -> None:
         """A probe was answered by anything but "too many": the model takes requests again."""
@@ -47,7 +53,7 @@ class Pressure:
             pause.probing = False
 
     def begin_probe(self, model: str) -> None:
-        """One request for this paused model is chosen to try it; nobody else is sent until it is answered."""
+        """One request for this paused model is on its way; nobody else is sent until it is answered."""
         self._pauses[model].probing = True
 
     def is_paused(self, model: str) -> bool:
@@ -68,9 +74,19 @@ class Pressure:
         for model, pause in self._pauses.items():
             yield model, pause.until
 
+    def seen(self, now: float) -> Iterator[tuple[str, float, Evidence]]:
+        """The paused models, each with the end of its pause and its reason; not those of long ago."""
+        for model, pause in self._pauses.items():
+            if pause.probing or now <= pause.until + FORGET_AFTER_SECONDS:
+                yield model, pause.until, pause.evidence
+
     def forget(self, now: float, *, but: Container[str]) -> None:
-        """Drop the pauses that ended long ago, `but` those of models for which somebody waits."""
+        """Drop the pauses that ended long ago, `but` those of models for which somebody waits.
+
+        Where there are too many, also such as have just ended: that costs at most one more refusal.
+        """
         for model, pause in list(self._pauses.items()):
-            stale = pause.until + FORGET_AFTER_SECONDS < now
+            patience = FORGET_AFTER_SECONDS if len(self._pauses) <= MOST_MODELS else 0.0
+            stale = pause.until + patience < now
             if stale and not pause.probing and model not in but:
                 del self._pauses[model]

@@ -12,17 +12,25 @@ drive 40 down to 12.7 on one clump of five.
     recover  --share >= enter at rate R-->            retreat   rate x factor; R - step is a learnt ceiling
     recover  --the base rate is reached-->            normal
 
-A 429 does not say whose limit it is, the account's or that of one model. The other models tell: if at least
-half of the answers came from models without a single 429, the throttled ones have limits of their own and are
-left to ``pressure``. With one model in use its 429s count for both.
+A 429 does not say whose limit it is, the account's or that of one model. The other models tell, and a model
+that has a limit of its own is left to ``pressure``:
+
+1. one that was refused three times and never served, while others were served three times (the account's
+   limit they would all have met);
+2. all that were refused, if at least half of the answers came from models without a single 429.
+
+With one model in use its 429s count for both.
 """
 
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 CEILING_TRIAL_SECONDS = 600.0
 """A learnt ceiling is tried again, one step higher, every ten minutes."""
+
+OWN_AFTER = 3
+"""So many refusals of a model, and so many served requests of others, say whose limit it is."""
 
 MOST_ANSWERS = 4096
 """Answers remembered for a judgement: all of a minute at any sensible rate, and a bound."""
@@ -67,6 +75,18 @@ class RateChange:
     at_floor: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """A rate that is not to be exceeded for the time being, and how it was learnt."""
+
+    rpm: float
+    met_at_rpm: float
+    """The rate at which a recovery met 429s."""
+    share: float
+    answers: int
+    learnt_at: float
+
+
 class Retreat:
     """The effective rate of one lane. Told and judged by the lane's ``Admission``; others only look."""
 
@@ -76,7 +96,7 @@ class Retreat:
         self.base_rpm = base_rpm
         self.state = RetreatState.NORMAL
         self.effective_rpm = base_rpm
-        self.ceiling_rpm: float | None = None
+        self.ceiling: Ceiling | None = None
         # (at, model, throttled) of the last window, since the last step down or the turn to recovery
         self._answers: deque[tuple[float, str, bool]] = deque(maxlen=MOST_ANSWERS)
         self._judge_at = float("inf")  # no judgement is due while all is normal
@@ -87,6 +107,11 @@ class Retreat:
     def factor(self) -> float:
         """Effective over base rate, in (0, 1]."""
         return self.effective_rpm / self.base_rpm
+
+    @property
+    def ceiling_rpm(self) -> float | None:
+        """The learnt ceiling, if there is one."""
+        return None if self.ceiling is None else self.ceiling.rpm
 
     @property
     def wake_at(self) -> float:
@@ -123,7 +148,8 @@ class Retreat:
                     self._judge_calm(now)
             case _:  # RECOVER
                 if self._judge_trouble(share, count, self._rules.enter_share, now):
-                    self.ceiling_rpm = max(self._floor_rpm, from_rpm - self._rules.recover_step_rpm)
+                    rpm = max(self._floor_rpm, from_rpm - self._rules.recover_step_rpm)
+                    self.ceiling = Ceiling(rpm, from_rpm, share, count, now)
                 elif share < self._rules.recover_share:  # too few answers to retreat may still be bad ones
                     self._step_up(now)
         quiet = self.state is RetreatState.NORMAL and not any(throttled for _, _, throttled in self._answers)
@@ -133,18 +159,36 @@ class Retreat:
         at_floor = self.state is RetreatState.RETREAT and self.effective_rpm <= self._floor_rpm
         return RateChange(self.state, from_rpm, self.effective_rpm, share, count, at_floor)
 
+    def limited_models(self, now: float) -> dict[str, bool]:
+        """The models that were refused lately: is it by a limit of their own?"""
+        _, throttled, own = self._sorted_out(now)
+        return {model: model in own for model in throttled}
+
     def _evidence(self, now: float) -> tuple[float, int]:
         """The share of 429s that speak of the account, and the number of answers."""
+        answers, throttled, own = self._sorted_out(now)
+        # What a model of its own limit refused is no answer of the account's.
+        count = answers.total() - sum(throttled[model] for model in own)
+        speaking = sum(throttled[model] for model in throttled if model not in own)
+        return (speaking / count if count else 0.0), count
+
+    def _sorted_out(self, now: float) -> tuple[Counter[str], Counter[str], set[str]]:
+        """Answers and 429s by model, and the models that have limits of their own."""
         self._forget_old(now)
         answers, throttled = Counter[str](), Counter[str]()
         for _, model, is_throttled in self._answers:
             answers[model] += 1
-            throttled[model] += is_throttled
-        count = answers.total()
+            if is_throttled:
+                throttled[model] += 1
+        served = answers.total() - throttled.total()
+        own = {
+            model
+            for model, refused in throttled.items()
+            if refused == answers[model] and refused >= OWN_AFTER <= served
+        }
+        rest = sum(answers[model] for model in answers if model not in own)
         untroubled = sum(answers[model] for model in answers if not throttled[model])
-        if untroubled * 2 >= count:  # also where there was no answer at all
-            return 0.0, count
-        return throttled.total() / count, count
+        return answers, throttled, set(throttled) if untroubled * 2 >= rest else own
 
     def _forget_old(self, now: float) -> None:
         while self._answers and self._answers[0][0] <= now - self._rules.window_seconds:
@@ -173,12 +217,12 @@ class Retreat:
     def _step_up(self, now: float) -> None:
         """One step towards the base rate, no further than a learnt ceiling, which is itself tried again."""
         step = self._rules.recover_step_rpm
-        if self.ceiling_rpm is not None and self.effective_rpm >= self.ceiling_rpm:
+        if self.ceiling is not None and self.effective_rpm >= self.ceiling.rpm:
             if now - self._ceiling_tried_at < CEILING_TRIAL_SECONDS:
                 return
-            self.ceiling_rpm += step
+            self.ceiling = replace(self.ceiling, rpm=self.ceiling.rpm + step)
         self._ceiling_tried_at = now
-        bound = self.base_rpm if self.ceiling_rpm is None else min(self.base_rpm, self.ceiling_rpm)
+        bound = self.base_rpm if self.ceiling is None else min(self.base_rpm, self.ceiling.rpm)
         self.effective_rpm = min(bound, self.effective_rpm + step)
         if self.effective_rpm == self.base_rpm:
-            self.state, self.ceiling_rpm = RetreatState.NORMAL, None
+            self.state, self.ceiling = RetreatState.NORMAL, None

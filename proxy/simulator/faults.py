@@ -22,6 +22,7 @@ class Kind(StrEnum):
     RETRY_AFTER = "retry-after"
     WORKERS = "503-workers"
     WORKERS_IN_STREAM = "worker-error-in-stream"
+    WORKERS_AS_STREAM = "worker-error-as-stream"
     ERROR_500 = "500"
     ERROR_502 = "502"
     ERROR_504 = "504"

@@ -64,6 +64,12 @@ def _workers_in_stream(scene: Scene) -> Play:
     return replace(scene.play, pieces=chain(scene.beginning(), [frame]))
 
 
+def _workers_as_stream(scene: Scene) -> Play:
+    if not scene.is_stream:
+        return whole(503, answers.workers_full(16))
+    return replace(scene.play, pieces=(b"data: " + answers.workers_full(16) + b"\n\n", answers.DONE))
+
+
 def _short_body(scene: Scene) -> Play:
     body = b"".join(scene.play.pieces)
     headers = (*JSON, ("Content-Length", str(len(body) + 64)))
@@ -113,6 +119,7 @@ SPOILERS: dict[Kind, Callable[[Scene], Play]] = {
     Kind.RETRY_AFTER: _retry_after,
     Kind.WORKERS: _instead(503, answers.workers_full(16)),
     Kind.WORKERS_IN_STREAM: _workers_in_stream,
+    Kind.WORKERS_AS_STREAM: _workers_as_stream,
     Kind.ERROR_500: _instead(500, answers.INFERENCE_ERROR),
     Kind.ERROR_502: _instead(502, answers.BAD_GATEWAY, (("Content-Type", "text/html"),)),
     Kind.ERROR_504: _instead(504, b"", ()),

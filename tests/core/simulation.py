@@ -89,6 +89,17 @@ class StrictUpstream:
         self.violations = 0
         self.arrivals: Counter[str] = Counter()  # by model
         self.refusals: Counter[str] = Counter()
+        self.workers: dict[str, int] = {}
+        self.busy: Counter[str] = Counter()
+        self.exhausted: Counter[str] = Counter()
+
+    def has_worker(self, model: str) -> bool:
+        """A request that was taken finds a worker of its model, which it then holds; or all are busy."""
+        if self.busy[model] >= self.workers.get(model, self.busy[model] + 1):
+            self.exhausted[model] += 1
+            return False
+        self.busy[model] += 1
+        return True
 
     def takes(self, model: str, at: float) -> bool:
         """A request arrives. Is it taken, or answered 429?"""
@@ -132,6 +143,7 @@ class Observed:
     """What the clients saw."""
 
     sends: list[tuple[float, Ticket]] = field(default_factory=list)
+    served: list[tuple[float, Ticket]] = field(default_factory=list)
     waits: list[tuple[float, Band, float]] = field(default_factory=list)  # (asked at, band, seconds)
     refused_on_arrival: int = 0
     missed: int = 0
@@ -194,6 +206,7 @@ class Simulation:
         self.last_id = 0
         self._waiting: dict[TicketId, _Request] = {}
         self._unwritten: dict[Slot, _Request] = {}
+        self._sent_at: dict[TicketId, float] = {}
         self._release_ats: list[float] = []
         self._life = 0  # counts the restarts: what an earlier process had planned does not happen
         self._normal_since: float | None = None  # NORMAL waits, and none was sent, since then
@@ -344,6 +357,7 @@ class Simulation:
             self._normal_since = None
             self._note_normal()
         self._unwritten[admitted.slot] = request
+        self._sent_at[request.ticket.id] = self.now
         upload = self.random.uniform(*request.client.upload_seconds)
         if self.random.random() < request.client.fails_unsent:
             self.after(upload, lambda: self._unsent(request, admitted))
@@ -359,7 +373,8 @@ class Simulation:
         del self._unwritten[admitted.slot]
         self.engine.unsent(admitted.slot)
         if admitted.probe:
-            self.engine.probe_lost(request.ticket.model)
+            self.engine.probe_lost(request.ticket, self.now, probe=True)
+        self.engine.ended(request.ticket.model)
         self._ask_again(request)
 
     def _written(self, request: _Request, admitted: Admitted) -> None:
@@ -373,20 +388,43 @@ class Simulation:
         life = self._life
 
         def arrive() -> None:
-            taken = self.upstream.takes(request.ticket.model, self.now)
+            model = request.ticket.model
+            taken = self.upstream.takes(model, self.now)
+            served = taken and self.upstream.has_worker(model)
+            wait = self.random.uniform(*request.client.service_seconds) if served else 0.15
+            if served:  # also for a client that is gone: a worker is held until it is done
+                self.at(self.now + wait, lambda: self.upstream.busy.subtract([model]))
             if answered and life == self._life:
-                wait = self.random.uniform(*request.client.service_seconds) if taken else 0.15
-                self.after(wait, lambda: self._answered(request, taken=taken, probe=probe))
+                sent_at = self._sent_at.pop(request.ticket.id)
+                how = Answered(taken=taken, served=served, probe=probe, sent_at=sent_at)
+                self.after(wait, lambda: self._answered(request, how))
 
         self.at(self.now + self.random.uniform(0, self._jitter_seconds), arrive)
 
-    def _answered(self, request: _Request, *, taken: bool, probe: bool) -> None:
-        if taken:
-            self.engine.answered(request.ticket.model, self.now, probe=probe)
+    def _answered(self, request: _Request, how: "Answered") -> None:
+        model = request.ticket.model
+        if how.served:
+            self.engine.answered(model, self.now, probe=how.probe)
+            self.seen.served.append((self.now, request.ticket))
+        elif how.taken:
+            self.engine.workers_full(model, self.now, sent_at=how.sent_at, probe=how.probe)
+        else:
+            self.engine.throttled(model, self.now, probe=how.probe)
+        self.engine.ended(model)
+        if how.served:
             self._next(request.client)
         else:
-            self.engine.throttled(request.ticket.model, self.now, probe=probe)
             self._ask_again(request)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came of an attempt."""
+
+    taken: bool
+    served: bool
+    probe: bool
+    sent_at: float
 
 
 def team(size: int, **of_each: object) -> list[Client]:

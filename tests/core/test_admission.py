@@ -13,7 +13,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from proxy.core.admission import Admission
 from proxy.core.band import Band
 from proxy.core.budget import Budget
-from proxy.core.decisions import Admitted, Decision, Dropped, FullPolicy, NoSlotInTime, QueueFull
+from proxy.core.classify import Meaning
+from proxy.core.decisions import (
+    Admitted,
+    Decision,
+    Dropped,
+    FullPolicy,
+    KnownUnavailable,
+    NoSlotInTime,
+    QueueFull,
+    UpstreamDown,
+)
 from proxy.core.fairness import Ticket, TicketId
 from proxy.core.retreat import Retreat, RetreatRules
 from proxy.core.window import Slot
@@ -76,6 +86,8 @@ class Lane(RuleBasedStateMachine):
         self.outside: set[TicketId] = set()
         self.unwritten: dict[Slot, Admitted] = {}
         self.in_flight: list[Admitted] = []
+        self.relayed: list[Admitted] = []
+        self.sent_at: dict[Slot, float] = {}
         self.pauses: dict[str, Pause] = {}
         self.quiet_until = -NEVER
         self.last_send_at = -NEVER
@@ -90,25 +102,33 @@ class Lane(RuleBasedStateMachine):
         session=st.sampled_from("st"),
         model=st.sampled_from("mn"),
         patience=st.one_of(SECONDS, st.just(500.0)),
+        account=st.sampled_from(["", "", "k"]),
         again=st.sampled_from([False, False, False, True]),
     )
     def arrive(
-        self, *, band: Band, agent: str, session: str, model: str, patience: float, again: bool
+        self, *, band: Band, agent: str, session: str, model: str, patience: float, account: str, again: bool
     ) -> None:
         self.count["enqueued"] += 1
         one = Ticket(
-            id=TicketId(self.count["enqueued"]),
+            id=TicketId(self.count["enqueued"] + self.count["at_once"]),
             band=band,
             agent=agent,
             session=session,
             model=model,
             queued_at=self.now,
             deadline_at=self.now + patience,
+            account=account,
         )
         before = self.inside()
         self.waiting[one.id] = one
+        known = self.engine._models.unavailable.known(account, model, self.now) is not None
         self.engine.arrive(one, self.now, again=again)
-        self.outside |= self.engine._outside
+        if known:
+            assert self.collect() == [KnownUnavailable(one, "gone")]
+            self.count["enqueued"] -= 1
+            self.count["at_once"] += 1
+            return
+        self.outside |= self.engine._waiting._outside
         refused = [d for d in self.collect() if isinstance(d, QueueFull | Dropped)]
         assert len(refused) <= 1
         assert self.inside() <= max(self.queue_max, before) + again  # nobody but a retry makes it longer
@@ -152,6 +172,7 @@ class Lane(RuleBasedStateMachine):
         admitted = self.unwritten.pop(slot)
         self.engine.unsent(slot)
         self.lose(admitted)
+        self.engine.ended(admitted.ticket.model)
         self.collect()
 
     @precondition(lambda self: self.in_flight)
@@ -161,6 +182,27 @@ class Lane(RuleBasedStateMachine):
         self.tell(admitted, outcome)
         self.collect()
 
+    @precondition(lambda self: self.relayed)
+    @rule(data=st.data())
+    def an_answer_ends(self, data: st.DataObject) -> None:
+        admitted = self.relayed.pop(data.draw(st.integers(0, len(self.relayed) - 1)))
+        self.engine.ended(admitted.ticket.model)
+        self.collect()
+
+    @rule(model=st.sampled_from("mn"), account=st.sampled_from(["", "k"]))
+    def a_model_cannot_be_had(self, model: str, account: str) -> None:
+        """As an answer says that came to somebody; those of that account that wait hear it, too."""
+        self.engine.unavailable(a_ticket(model=model, account=account), "gone", self.now)
+        for decision in self.collect():
+            if isinstance(decision, KnownUnavailable):
+                assert (decision.ticket.model, decision.ticket.account) == (model, account)
+        assert not [one for one in self.waiting.values() if (one.model, one.account) == (model, account)]
+
+    @rule(model=st.sampled_from("mn"))
+    def it_can_be_had_again(self, model: str) -> None:
+        for account in ("", "k"):
+            self.engine._models.unavailable.forget(account, model)
+
     def tell(self, admitted: Admitted, outcome: str) -> None:
         model, probe = admitted.ticket.model, admitted.probe
         pause = self.pauses.get(model)
@@ -168,20 +210,36 @@ class Lane(RuleBasedStateMachine):
             self.lose(admitted)
         elif outcome == "answered":
             self.engine.answered(model, self.now, probe=probe)
+            self.relayed.append(admitted)
             if probe:
                 del self.pauses[model]
+            return
         else:
-            tell = self.engine.throttled if outcome == "throttled" else self.engine.workers_full
-            tell(model, self.now, probe=probe)
+            if outcome == "throttled":
+                self.engine.throttled(model, self.now, probe=probe)
+            else:
+                sent_at = self.sent_at[admitted.slot]
+                self.engine.workers_full(model, self.now, sent_at=sent_at, probe=probe)
             if pause is None:
                 self.pauses[model] = Pause(2, self.now + 2)
             elif probe:
                 seconds = min(pause.seconds * 2, 30)
                 self.pauses[model] = Pause(seconds, self.now + seconds)
+        self.engine.ended(model)
+
+    def limits_of(self, model: str) -> float:
+        """How many more may be under way at once."""
+        state = self.engine.statistics(self.now).models.get(model)
+        if state is None or state.limit is None:
+            return NEVER
+        busy = [*self.unwritten.values(), *self.in_flight, *self.relayed]
+        under_way = sum(admitted.ticket.model == model for admitted in busy)
+        assert state.in_flight == under_way
+        return state.limit - under_way
 
     def lose(self, admitted: Admitted) -> None:
+        self.engine.probe_lost(admitted.ticket, self.now, probe=admitted.probe)
         if admitted.probe:
-            self.engine.probe_lost(admitted.ticket.model)
             self.pauses[admitted.ticket.model].probes -= 1
 
     @rule(seconds=SECONDS)
@@ -238,6 +296,9 @@ class Lane(RuleBasedStateMachine):
     def check_admitted(self, admitted: Admitted) -> None:
         ticket = admitted.ticket
         assert self.now >= self.quiet_until
+        self.unwritten[admitted.slot] = admitted
+        self.sent_at[admitted.slot] = self.now
+        assert self.limits_of(ticket.model) >= 0
         pause = self.pauses.get(ticket.model)
         assert admitted.probe == (pause is not None)
         if pause is not None:
@@ -245,11 +306,10 @@ class Lane(RuleBasedStateMachine):
             assert pause.probes == 0
             pause.probes = 1
         for other in self.waiting.values():
-            if other.model not in self.pauses:
+            if other.model not in self.pauses and self.limits_of(other.model) > 0:
                 assert other.band is not Band.URGENT or ticket.band is Band.URGENT
             if self.queue_of(other) == self.queue_of(ticket) and other.id < ticket.id:
                 pytest.fail(f"{ticket} overtook {other}")
-        self.unwritten[admitted.slot] = admitted
         self.count["dequeued"] += 1
         self.last_send_at = self.now
 
@@ -278,7 +338,7 @@ class Lane(RuleBasedStateMachine):
         if self.now < self.quiet_until or self.last_send_at > long_ago:
             return
         for ticket in self.waiting.values():
-            if ticket.model not in self.pauses:
+            if ticket.model not in self.pauses and self.limits_of(ticket.model) > 0:
                 needed = 0 if ticket.band is Band.URGENT else self.limit - 1
                 assert statistics.window_limit - statistics.window_used <= needed
 
@@ -292,7 +352,7 @@ class Lane(RuleBasedStateMachine):
         assert remembered == self.pauses.keys()
         for model, pause in self.pauses.items():
             if model in waiting and pause.until <= self.now and not pause.probes:
-                assert model in self.engine._probes
+                assert self.limits_of(model) <= 0 or self.engine._waiting.holding._held[model].in_line
 
     @invariant()
     def the_statistics_agree(self) -> None:
@@ -321,19 +381,21 @@ class Lane(RuleBasedStateMachine):
                 self.engine.written(slot, self.now)
             while self.in_flight:
                 self.tell(self.in_flight.pop(), "answered")
+            while self.relayed:
+                self.engine.ended(self.relayed.pop().ticket.model)
             self.collect()
             if not self.waiting and not self.unwritten:
                 break
             self.now = max(self.now, min(self.engine.wake_at(self.now), self.now + 10))
         assert not self.waiting
         engine = self.engine
-        assert not engine._queue
-        assert not engine._tickets
-        assert not engine._by_model
-        assert not engine._probes
-        assert not engine._outside
+        assert not engine._waiting.line
+        assert not len(engine._waiting)
+        assert not engine._waiting.models
+        assert engine._waiting.outside == 0
+        assert not engine._waiting.holding.parked_models()
         engine.wake_at(self.now)
-        assert not engine._deadlines
+        assert not engine._waiting._deadlines
 
 
 TestLane = Lane.TestCase
@@ -510,6 +572,7 @@ def refused_once(engine: Admission, model: str = "m") -> None:
     assert isinstance(admitted, Admitted)
     engine.written(admitted.slot, 0)
     engine.throttled(model, 0, probe=admitted.probe)
+    engine.ended(model)
 
 
 def test_a_paused_model_is_tried_by_one_request_and_others_go_on() -> None:
@@ -591,7 +654,7 @@ def test_a_probe_that_got_no_answer_lets_the_next_one_try() -> None:
     came(engine, first)
     came(engine, second)
     assert sent(engine.decide(2)) == [first]
-    engine.probe_lost("m")
+    engine.probe_lost(first, 3, probe=True)
     assert engine.decide(3) == [Admitted(second, Slot(3), probe=True)]
 
 
@@ -604,11 +667,14 @@ def test_the_late_word_of_a_probe_that_was_given_up_harms_nobody(late: str) -> N
     for one in tickets:
         came(engine, one)
     engine.decide(2)
-    engine.probe_lost("m")
+    engine.probe_lost(tickets[0], 2, probe=True)
+    engine.ended("m")
     engine.keep_quiet(10)
     engine.decide(3)
     if late == "probe_lost":
-        engine.probe_lost("m")
+        engine.probe_lost(tickets[0], 4, probe=True)
+    elif late == "workers_full":
+        engine.workers_full("m", 4, sent_at=2, probe=True)
     else:
         getattr(engine, late)("m", 4, probe=True)
     engine.decide(4)
@@ -637,9 +703,96 @@ def test_a_model_with_waiting_requests_is_not_forgotten() -> None:
 def test_full_workers_pause_the_model_and_say_nothing_about_our_rate() -> None:
     engine = lane()
     for _ in range(30):
-        engine.workers_full("m", 0, probe=False)
+        engine.workers_full("m", 0, sent_at=0, probe=False)
     assert engine.wake_at(0) == NEVER
     assert "m" in engine.statistics(0).paused_models
+
+
+# What a model's answers teach
+
+
+def test_full_workers_let_no_more_be_under_way_than_half() -> None:
+    engine = lane()
+    for _ in range(8):
+        came(engine, a_ticket("first"))
+    engine.workers_full("m", 1, sent_at=0, probe=False)
+    engine.ended("m")
+    waiting = [a_ticket(str(number)) for number in range(6)]
+    for one in waiting:
+        assert came(engine, one, 1) == []
+    assert sent(came(engine, a_ticket(model="fine"), 1))
+    assert engine.decide(3) == [], "seven are under way, and four may be"
+    for _ in range(4):
+        engine.ended("m")
+    assert sent(engine.decide(4)) == waiting[:1], "one tries it"
+    engine.answered("m", 5, probe=True)
+    assert engine.decide(5) == []
+    engine.ended("m")
+    assert sent(engine.decide(6)) == waiting[1:2]
+    now, decisions = woken(engine, 6)
+    assert (now, sent(decisions)) == (61, waiting[2:3]), "a clean minute later one more"
+
+
+def test_a_parked_request_that_has_room_wants_to_be_woken_at_once() -> None:
+    engine = lane()
+    refused_once(engine)
+    first, second = a_ticket("a"), a_ticket("b")
+    came(engine, first)
+    came(engine, second)
+    assert sent(engine.decide(2)) == [first]
+    engine.probe_lost(first, 3, probe=True)
+    assert engine.wake_at(3) == 3
+
+
+def test_five_failures_turn_away_those_that_wait_for_that_model_and_newcomers() -> None:
+    engine = lane(limit=5, bucket_capacity=5)
+    failing = [a_ticket(str(number), Band.URGENT) for number in range(5)]
+    for one in failing:
+        came(engine, one)
+    waits, fine, newcomer = a_ticket(), a_ticket(model="fine"), a_ticket()
+    assert came(engine, waits, 1) + came(engine, fine, 1) == []
+    for one in failing:
+        engine.attempted(one, Meaning.TROUBLE, 2)
+    assert [engine.gave_up(one, Meaning.TROUBLE, 2) for one in failing] == [[]] * 4 + [["m"]]
+    assert engine.decide(2) == [UpstreamDown(waits, 5)]
+    assert came(engine, newcomer, 3) == [UpstreamDown(newcomer, 4)]
+    assert engine.statistics(3).depth[Band.NORMAL] == 1
+    assert engine.statistics(3).models["m"].blocked == "upstream_down"
+    assert engine.statistics(8).models["m"].blocked is None, "somebody may try"
+    assert (engine.broken_by, engine.is_down(3)) == (None, False)
+
+
+def test_a_broken_provider_turns_everybody_away_and_one_may_try_it() -> None:
+    engine = lane(limit=5, bucket_capacity=5)
+    failing = [a_ticket(str(number), Band.URGENT, model=str(number)) for number in range(5)]
+    for one in failing:
+        came(engine, one)
+    waits = [a_ticket(model="x"), a_ticket(model="y")]
+    for one in waits:
+        came(engine, one, 1)
+    for one in failing:
+        engine.attempted(one, Meaning.RESET, 2)
+        assert engine.gave_up(one, Meaning.RESET, 2) == []
+    assert engine.decide(2) == [UpstreamDown(one, 5) for one in waits]
+    assert engine.is_down(2)
+    trial, second, third = a_ticket(), a_ticket(), a_ticket()
+    assert came(engine, trial, 8) == []
+    assert came(engine, second, 8) == [UpstreamDown(second, 5)]
+    engine.cancel(trial.id, 9)
+    assert came(engine, third, 9) == []
+
+
+def test_a_model_that_cannot_be_had_is_told_to_those_that_wait_with_that_key() -> None:
+    engine = busy()
+    mine, theirs, other = a_ticket(account="a"), a_ticket(account="b"), a_ticket(model="n", account="a")
+    for one in (mine, theirs, other):
+        assert came(engine, one) == []
+    engine.unavailable(a_ticket(account="a"), "gone", 1)
+    assert engine.decide(1) == [KnownUnavailable(mine, "gone")]
+    late = a_ticket(account="a")
+    assert came(engine, late, 2) == [KnownUnavailable(late, "gone")]
+    engine.attempted(late, Meaning.ANSWERED, 3)
+    assert came(engine, a_ticket(account="a"), 3) == []
 
 
 # The rest
@@ -683,7 +836,7 @@ def test_deadlines_of_those_that_left_are_not_kept() -> None:
         one = a_ticket()
         came(engine, one)
         engine.cancel(one.id, 0)
-    assert len(engine._deadlines) < 100
+    assert len(engine._waiting._deadlines) < 100
 
 
 def test_it_says_what_it_is_doing() -> None:

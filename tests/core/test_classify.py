@@ -24,6 +24,20 @@ def test_a_status_means_what_http_says(status: int, meaning: Meaning) -> None:
     assert classify(status, b"{}") is meaning
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (400, b"Function id 'x': DEGRADED function cannot be invoked"),
+        (404, b"Function 'x': Not found for account 'y'"),
+        (410, b"The model 'm' has reached its end of life on 2025-06-30T00:00:00Z"),
+    ],
+)
+def test_a_model_that_cannot_be_had_is_known_by_status_and_words(status: int, words: bytes) -> None:
+    assert classify(status, b'{"detail":"' + words + b'"}') is Meaning.UNAVAILABLE
+    assert classify(status, b'{"detail":"something else"}') is Meaning.ANSWERED
+    assert classify(422, words) is Meaning.ANSWERED
+
+
 def test_a_503_that_speaks_of_workers_is_about_that_models_workers() -> None:
     assert classify(503, b"... Worker local total request limit reached ...") is Meaning.WORKERS_FULL
 

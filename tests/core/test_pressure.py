@@ -109,3 +109,21 @@ def test_a_pause_that_ended_long_ago_is_forgotten_unless_somebody_waits_or_tries
     assert pressure.is_paused("idle")
     pressure.forget(602.1, but={"wanted"})
     assert [model for model, _ in pressure.pauses()] == ["wanted", "tried"]
+
+
+def test_of_many_paused_models_those_that_ended_are_forgotten_first() -> None:
+    pressure = Pressure()
+    for number in range(60):
+        pressure.throttled(f"m{number}", number / 10, probe=False)
+    pressure.forget(5, but={"m1"})
+    assert [model for model, _ in pressure.pauses()][:2] == ["m1", "m11"]
+    assert len(list(pressure.pauses())) == 50
+
+
+def test_a_pause_knows_why_and_how_often() -> None:
+    pressure = Pressure()
+    pressure.throttled("m", 0, probe=False)
+    pressure.throttled("m", 1, probe=False, what="workers_full")
+    ((model, until, seen),) = pressure.seen(602)
+    assert (model, until, seen.what, seen.count, seen.last_at) == ("m", 2, "throttled", 2, 1)
+    assert list(pressure.seen(602.1)) == []

@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from proxy.core.retreat import RateChange, Retreat, RetreatRules, RetreatState
+from proxy.core.retreat import Ceiling, RateChange, Retreat, RetreatRules, RetreatState
 
 NEVER = float("inf")
 
@@ -193,3 +193,50 @@ def test_429s_of_several_models_are_the_accounts() -> None:
         tell(retreat, 0, good=9, throttled=1, model=model)
     assert judge_until(retreat, 0, 15) == [(15, 30)]
     assert retreat.share(15) == 0
+
+
+def test_a_model_that_is_refused_again_and_again_while_others_are_served_is_limited_itself() -> None:
+    """Also where it is the busiest of them: 12 of 20 answers."""
+    retreat = Retreat(RetreatRules(), 40)
+    tell(retreat, 0, throttled=12, model="limited")
+    tell(retreat, 0, good=8, model="fine")
+    assert retreat.limited_models(0) == {"limited": True}
+    assert judge_until(retreat, 0, 120) == []
+    assert retreat.limited_models(120) == {}
+
+
+def test_its_429s_do_not_hide_those_of_the_account() -> None:
+    retreat = Retreat(RetreatRules(), 40)
+    tell(retreat, 0, throttled=12, model="limited")
+    for model in "abc":
+        tell(retreat, 0, good=9, throttled=1, model=model)
+    assert retreat.limited_models(0) == {"limited": True, "a": False, "b": False, "c": False}
+    assert retreat.share(0) == 3 / 30
+    assert judge_until(retreat, 0, 15) == [(15, 30)]
+
+
+def test_refused_twice_or_served_once_is_no_limit_of_its_own() -> None:
+    for good, throttled in ((0, 2), (1, 12)):
+        retreat = Retreat(RetreatRules(), 40)
+        tell(retreat, 0, good=good, throttled=throttled, model="m")
+        tell(retreat, 0, good=1, model="fine")
+        assert retreat.limited_models(0) == {"m": False}
+
+
+def test_when_all_are_refused_it_is_the_account() -> None:
+    retreat = Retreat(RetreatRules(), 40)
+    for model in "abc":
+        tell(retreat, 0, throttled=4, model=model)
+    assert retreat.limited_models(0) == dict.fromkeys("abc", False)
+    assert judge_until(retreat, 0, 15) == [(15, 30)]
+
+
+def test_a_ceiling_remembers_how_it_was_learnt() -> None:
+    retreat = Retreat(RetreatRules(), 40)
+    tell(retreat, 0, good=30, throttled=5)
+    judge_until(retreat, 0, 165)
+    tell(retreat, 170, good=30, throttled=5)
+    judge_until(retreat, 170, 180)
+    assert retreat.ceiling == Ceiling(rpm=34, met_at_rpm=36, share=5 / 35, answers=35, learnt_at=180)
+    judge_until(retreat, 180, 945)
+    assert retreat.ceiling == Ceiling(rpm=36, met_at_rpm=36, share=5 / 35, answers=35, learnt_at=180)

@@ -364,6 +364,70 @@ def test_a_blocked_model_is_told_apart_from_a_blocked_account() -> None:
     assert seen.rates[0][1] < 40
 
 
+# Workers
+
+
+def shared(full: int | None, seed: int) -> tuple[Simulation, Observed]:
+    """Two teams, each with a model of its own; that of the second has `full` workers (None: enough)."""
+    clients = [
+        Client(f"{model}-{n}", model=model, service_seconds=(5, 15))
+        for model in ("fine", "crowded")
+        for n in range(12)
+    ]
+    run = Simulation(OURS, clients, seed=seed)
+    if full is not None:
+        run.upstream.workers["crowded"] = full
+    return run, run.run(1800)
+
+
+def served(run: Simulation, model: str, since: float = 0) -> int:
+    return sum(ticket.model == model for at, ticket in run.seen.served if at >= run.started_at + since)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_full_workers_of_one_model_cost_another_nothing(workers: int) -> None:
+    """What the crowded model does not take, the other may: neither the window nor the rate suffers."""
+    undisturbed, _ = shared(None, seed=20)
+    run, seen = shared(workers, seed=20)
+    assert run.upstream.violations == 0
+    assert seen.rates == []
+    assert served(run, "fine") >= served(undisturbed, "fine")
+    assert len(seen.sends) >= 0.97 * OURS.allowed(1800) or served(run, "fine") >= 0.97 * 12 / 10 * 1800
+
+
+@pytest.mark.parametrize("workers", [2, 4, 8])
+def test_a_governed_model_keeps_its_workers_busy_and_wastes_few_sends(workers: int) -> None:
+    """Nobody else uses the lane: of what the workers could do most is done, and few sends find them taken."""
+    clients = [Client(f"a-{n}", model="crowded", service_seconds=(20, 40)) for n in range(24)]
+    run = Simulation(OURS, clients, seed=21)
+    run.upstream.workers["crowded"] = workers
+    run.run(3600)
+    possible = workers * 3600 / 30
+    assert run.upstream.violations == 0
+    assert served(run, "crowded") >= 0.6 * possible
+    assert run.upstream.exhausted["crowded"] <= 60 + 20, "one a minute, and the first burst"
+
+
+def test_an_agent_with_many_requests_for_a_governed_model_delays_anothers_by_its_turn() -> None:
+    flood = [Client("flood", model="crowded", service_seconds=(9, 11)) for _ in range(30)]
+    single = Client("single", model="crowded", service_seconds=(9, 11))
+    run = Simulation(OURS, [*flood, single], seed=22)
+    run.upstream.workers["crowded"] = 2
+    run.run(1800)
+    by_agent = Counter(ticket.agent for at, ticket in run.seen.served if at >= run.started_at + 120)
+    assert by_agent["single"] >= 0.2 * by_agent.total(), "and not one in 31"
+
+
+def test_a_limit_is_gone_half_an_hour_after_the_workers_were_full_last() -> None:
+    run, _ = shared(2, seed=23)
+    run.upstream.workers.clear()
+    run.run(1900)
+    assert run.engine.statistics(run.now).models == {}
+    begin = run.now - run.started_at
+    run.run(600)
+    assert served(run, "crowded", begin) == pytest.approx(served(run, "fine", begin), rel=0.1)
+
+
 # Everything at once
 
 
@@ -389,8 +453,10 @@ def test_a_rough_day_ends_with_nobody_forgotten(policy: FullPolicy) -> None:
     for _ in range(3):
         run.run(300)
         run.upstream.refused_models = {"m0", "m3"}
+        run.upstream.workers = {"m1": 1, "m4": 2}
         run.run(200)
         run.upstream.refused_models.clear()
+        run.upstream.workers.clear()
         run.kill()
     run.stop_asking()
     run.run(3000)

@@ -17,6 +17,7 @@ def ticket(
     queued_at: float = 0.0,
     patience: float = 1e6,
     outside: bool = False,
+    account: str = "",
 ) -> Ticket:
     """A ticket with an id of its own."""
     return Ticket(
@@ -28,4 +29,5 @@ def ticket(
         queued_at=queued_at,
         deadline_at=queued_at + patience,
         outside=outside,
+        account=account,
     )

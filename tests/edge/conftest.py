@@ -79,6 +79,7 @@ class Sidecar:
         self.client = Client(self.parts.proxy_app, nursery)
         self.scraper = Client(self.parts.metrics_app, nursery)
         nursery.start_soon(self.parts.gate.run)
+        nursery.start_soon(self.parts.keepalive.run)
 
     def begin(
         self,

@@ -50,6 +50,17 @@ STATUS: Json = {
     "models": list,
     "uptime_seconds": NUMBER,
 }
+MODEL: Json = {
+    "id": str,
+    "blocked": type(None),
+    "blocked_until": type(None),
+    "limit": type(None),
+    "in_flight": int,
+    "paused_until": type(None),
+    "own_rate_limit": bool,
+    "evidence": list,
+}
+EVIDENCE: Json = {"what": str, "count": int, "first_at": str, "last_at": str}
 AGENT: Json = {
     "agent": str,
     "session": str,
@@ -186,6 +197,7 @@ async def test_status_has_exactly_the_keys_and_types_of_the_contract(
             "tokens": NUMBER,
             "outside_queue": int,
             "foreign_429": int,
+            "learnt": dict.fromkeys(("ceiling", "another_spender", "upstream_down"), type(None)),
             "degraded": bool,
         },
     )
@@ -242,7 +254,7 @@ async def test_capacity_tells_a_pause_a_quiet_period_and_their_ends(
     )
     assert TIME.fullmatch(capacity["models"]["meta/llama"]["paused_until"])
     (model,) = (await sidecar.json(b"/status"))["models"]
-    check(model, {"id": str, "paused_until": str})
+    check(model, {**MODEL, "paused_until": str})
     assert capacity["expected_wait_seconds"]["urgent"] >= 19
     await trio.sleep(30)
     capacity = await sidecar.json(b"/api/capacity")

@@ -132,7 +132,8 @@ async def test_a_client_waits_no_longer_than_it_said(
     assert talk.status == (200 if waits else 429)
     assert trio.current_time() == (61 if waits else 0)
     if waits:
-        assert talk.number(b"x-sidecar-queue-ms") == 61_000
+        answered_after = 45_000 if headers and headers[0][0].startswith(b"x-stainless") else 61_000
+        assert talk.number(b"x-sidecar-queue-ms") == answered_after, "three quarters of a stream's patience"
 
 
 async def test_nobody_waits_longer_than_the_queue_timeout(autojump_clock: MockClock, world: World) -> None:

@@ -8,6 +8,7 @@ import trio
 from proxy.core.admission import Admission
 from proxy.core.band import Band
 from proxy.core.budget import Budget
+from proxy.core.classify import Meaning
 from proxy.core.decisions import Decision, FullPolicy, LaneStatistics
 from proxy.core.retreat import Retreat, RetreatRules
 from proxy.core.window import Slot
@@ -101,6 +102,16 @@ class Lane:
         grant = await self.gate.admit(ask_for(agent, **changes))
         assert isinstance(grant, Grant)
         return grant
+
+
+async def broken(one: Lane, meaning: Meaning, model: str = "m") -> None:
+    """Five requests fail in a row, which is one too many."""
+    for _ in range(5):
+        grant = await one.granted(model=model)
+        grant.unsent()
+        one.gate.learn(grant, meaning, succeeded=False)
+        grant.ended()
+        one.gate.gave_up(grant, meaning)
 
 
 async def not_for_ever() -> None:

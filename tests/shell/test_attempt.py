@@ -129,3 +129,82 @@ async def test_a_retry_after_may_be_a_date(autojump_clock: MockClock, ahead: int
     result = await attempted(Reply(429, headers=[(b"retry-after", date)]))
     assert result.retry_after is not None
     assert result.retry_after == pytest.approx(ahead, abs=5)
+
+
+EVENTS = [(b"Content-Type", b"text/event-stream; charset=utf-8")]
+CHUNK = b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'
+FRAME = b'data: {"error":{"message":"ResourceExhausted: ' + WORKERS_FULL_MARK + b'","code":503}}\n\n'
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+@pytest.mark.parametrize("packed", [False, True])
+async def test_a_stream_that_begins_with_an_error_is_that_error(
+    autojump_clock: MockClock, size: int, packed: bool
+) -> None:
+    sent = gzip.compress(FRAME + b"data: [DONE]\n\n") if packed else FRAME + b"data: [DONE]\n\n"
+    pieces = [sent[at : at + size] for at in range(0, len(sent), size)]
+    headers = [*EVENTS, (b"Content-Encoding", b"gzip")] if packed else EVENTS
+    reply = Reply(200, *pieces, headers=headers)
+    result = await attempted(reply)
+    assert (result.meaning, result.label, result.succeeded) == (Meaning.WORKERS_FULL, "503", False)
+    assert isinstance(result.answer, Stored)
+    assert result.answer.body == sent
+    again = result.answer.for_anybody()
+    assert (again.status, again.body, again.error) == (503, FRAME[6:-2], None)
+    assert reply.body.closed
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+async def test_a_stream_that_begins_well_loses_no_byte(autojump_clock: MockClock, size: int) -> None:
+    sent = b": hello\n\n" + CHUNK * 3 + FRAME
+    reply = Reply(200, *[sent[at : at + size] for at in range(0, len(sent), size)], headers=EVENTS)
+    result = await attempted(reply)
+    assert result.succeeded
+    assert isinstance(result.answer, Answer)
+    assert await result.answer.read() == sent
+    await result.answer.aclose()
+
+
+@pytest.mark.parametrize("body", [[], [b"data: half an event"], [b"x" * 60_000] * 3, [b"\n\n\n\n"]])
+async def test_a_stream_without_a_first_event_is_passed_on_as_it_is(
+    autojump_clock: MockClock, body: list[bytes]
+) -> None:
+    result = await attempted(Reply(200, *body, headers=EVENTS))
+    assert isinstance(result.answer, Answer)
+    assert await result.answer.read() == b"".join(body)
+    await result.answer.aclose()
+
+
+async def test_a_stream_that_breaks_in_its_first_event_has_not_begun(autojump_clock: MockClock) -> None:
+    reply = Reply(200, b"data: half", BREAK, headers=EVENTS)
+    result = await attempted(reply)
+    assert result.meaning is Meaning.RESET
+    assert isinstance(result.answer, Failure)
+    assert reply.body.closed
+
+
+async def test_what_follows_an_error_is_not_waited_for_long(autojump_clock: MockClock) -> None:
+    endless = Reply(200, FRAME, *[b"x" * 8000] * 1000, headers=EVENTS)
+    result = await attempted(endless)
+    assert isinstance(result.answer, Stored)
+    assert len(result.answer.body) < 30_000
+    broken = await attempted(Reply(200, FRAME, BREAK, headers=EVENTS))
+    assert isinstance(broken.answer, Stored)
+    assert broken.answer.body == FRAME
+
+
+async def test_an_error_that_is_the_clients_matter_is_no_reason_to_try_again(
+    autojump_clock: MockClock,
+) -> None:
+    frame = b'data: {"error":{"message":"bad","code":422}}\n\n'
+    result = await attempted(Reply(200, frame, headers=EVENTS))
+    assert (result.meaning, result.succeeded) == (Meaning.ANSWERED, False)
+
+
+async def test_what_is_said_again_to_others_is_plain(autojump_clock: MockClock) -> None:
+    body = b"{\"detail\":\"Function 'x': Not found for account 'y'\"}"
+    headers = [(b"Content-Type", b"application/json"), (b"Content-Encoding", b"gzip")]
+    result = await attempted(Reply(404, gzip.compress(body), headers=headers))
+    assert result.meaning is Meaning.UNAVAILABLE
+    assert isinstance(result.answer, Stored)
+    assert result.answer.for_anybody() == Stored(404, [(b"content-type", b"application/json")], body)

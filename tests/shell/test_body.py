@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.body import BadBodyError, read_body, strip_alias
+from proxy.body import BadBodyError, read_body, strip_alias, with_model
 
 ALIASES = ("nvidia*",)
 OURS = {"model", "stream", "user", "metadata"}
@@ -258,3 +258,8 @@ def test_other_aliases_may_be_named() -> None:
     assert strip_alias("gate-7/a/b", ("mine", "gate-?")) == "a/b"
     assert strip_alias("nvidia/a/b", ("mine", "gate-?")) == "nvidia/a/b"
     assert strip_alias("nvidia/a/b", ()) == "nvidia/a/b"
+
+
+def test_another_model_takes_the_place_of_the_one_and_nothing_else_changes() -> None:
+    body = b' {"messages":[{"content":"\\ud83d \xff"}], "model" : "a/b","n":1e0 }'
+    assert with_model(body, "c/d") == body.replace(b'"a/b"', b'"c/d"')

@@ -248,10 +248,10 @@ async def test_a_full_queue_lets_the_newcomer_wait_outside_and_inside_goes_first
     assert one.statistics.outside == 1
     first = await inside.grant()
     assert outside.answer is None
-    assert not first.outside
+    assert not first.ticket.outside
     first.written()
     second = await outside.grant()
-    assert second.outside
+    assert second.ticket.outside
 
 
 async def test_a_further_attempt_finds_no_queue_full(autojump_clock: MockClock, lane: MakeLane) -> None:

@@ -11,7 +11,7 @@ from proxy.core.classify import Meaning
 from proxy.metrics import Metrics
 from proxy.models import RETRY_SECONDS, ModelList, ModelsCache
 from proxy.refusals import Refusal
-from tests.shell.lanes import Lane
+from tests.shell.lanes import Lane, broken
 from tests.shell.upstreams import Reply, ScriptedUpstream
 
 MakeLane = Callable[..., Lane]
@@ -170,3 +170,14 @@ async def test_what_a_clients_key_was_answered_is_not_kept_for_others(
     stored = await models.cache.get(b"Bearer wrong")
     assert isinstance(stored, Stored)
     assert await models.names(b"Bearer right") == ["a/b"]
+
+
+async def test_a_list_that_never_comes_leaves_the_trial_of_a_broken_upstream_to_the_next(
+    autojump_clock: MockClock, lane: MakeLane
+) -> None:
+    one = lane(limit=20)
+    await broken(one, Meaning.UNREACHABLE)
+    await trio.sleep(5)
+    models = Cached(one, Reply(401), Reply(200, after=100))
+    assert (await models.refusal(b"Bearer k")).code == "upstream_timeout"
+    (await one.granted()).unsent()

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from proxy.core.band import Band
 from proxy.core.classify import Meaning
-from proxy.core.decisions import Dropped, NoSlotInTime, QueueFull
+from proxy.core.decisions import Dropped, NoSlotInTime, QueueFull, UpstreamDown
 from proxy.core.fairness import Ticket, TicketId
-from proxy.gate import Closed, TurnedAway
+from proxy.gate import Closed
 from proxy.refusals import no_answer, retry_headers, turned_away
 from proxy.upstream import Failure
 
@@ -38,11 +38,15 @@ def test_a_time_to_come_back_is_whole_seconds_from_one_to_sixty_and_the_same_in_
         (NoSlotInTime(TICKET, math.inf), 429, "rate_limited", b"60"),
         (QueueFull(TICKET, 0.0), 503, "queue_full", b"1"),
         (Dropped(TICKET, 700.0), 503, "dropped", b"60"),
+        (UpstreamDown(TICKET, 4.2), 503, "upstream_down", b"5"),
         (Closed(), 503, "draining", b"1"),
     ],
 )
 def test_one_that_got_no_slot_is_told_why_and_when_to_come_back(
-    why: TurnedAway, status: int, code: str, retry_after: bytes
+    why: NoSlotInTime | QueueFull | Dropped | UpstreamDown | Closed,
+    status: int,
+    code: str,
+    retry_after: bytes,
 ) -> None:
     refusal = turned_away(why)
     assert (refusal.status, refusal.code) == (status, code)

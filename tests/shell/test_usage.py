@@ -104,3 +104,21 @@ def test_a_bomb_is_read_no_further_than_its_first_bite() -> None:
 def test_a_stream_cut_in_the_middle_yields_what_was_whole() -> None:
     packed = gzip.compress(STREAM * 100)
     assert STREAM.startswith(Decoder(b"gzip").feed(packed[: len(packed) // 2])[:10])
+
+
+def error(*chunks: bytes, encoding: bytes | None = None) -> int | None:
+    reader = UsageReader(encoding)
+    for chunk in chunks:
+        reader.feed(chunk)
+    frame = reader.error()
+    return None if frame is None else frame.status
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize("before", [b"", STREAM, STREAM * 50])
+def test_an_error_at_the_end_of_a_stream_is_seen(size: int, before: bytes) -> None:
+    frame = b'data: {"error":{"message":"full","code":503}}\n\n'
+    assert error(*split(before + frame, size)) == 503
+    assert error(gzip.compress(before + frame), encoding=b"gzip") == 503
+    assert error(*split(before, size)) is None
+    assert error(*split(frame + STREAM, size)) is None

@@ -48,17 +48,25 @@ def installed() -> bool:
 
 
 async def configure(
-    home: Path, settings: Mapping[str, str], more: Mapping[str, Mapping[str, object]] | None = None
+    home: Path,
+    settings: Mapping[str, str],
+    more: Mapping[str, Mapping[str, object]] | None = None,
+    *,
+    patience_seconds: int | None = None,
 ) -> None:
     """Set one up in `home` as docs/openclaw.md says: our printed block, by OpenClaw's ``config patch``.
 
-    `settings` are the sidecar's; `more` is added to the sections of the block.
+    `settings` are the sidecar's; `more` is added to the sections of the block; `patience_seconds` replaces
+    the time-out of its providers.
     """
     printed = [sys.executable, "-m", "proxy", "openclaw-config", "--models", MODEL]
     patch = json.loads(await _run(printed, home, {"HOME": str(home), **settings}))
     defaults = patch["agents"]["defaults"]
     defaults["model"] = {"primary": f"nvidia/{MODEL}"}
     defaults["workspace"] = str(home / "workspace")
+    if patience_seconds is not None:
+        for provider in patch["models"]["providers"].values():
+            provider["timeoutSeconds"] = patience_seconds
     for section, added in (more or {}).items():
         patch[section] = {**patch.get(section, {}), **added}
     file = home / "patch.json"
