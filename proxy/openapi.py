@@ -129,7 +129,10 @@ _MODELS: Final[_Json] = {
 _CAPACITY: Final = _object(
     **_LANE,
     models=_MODELS,
-    lanes={"type": "array", "items": _object(name=_TEXT, **_LANE, models=_MODELS)},
+    lanes={
+        "type": "array",
+        "items": _object(name=_TEXT, **_LANE, models=_MODELS, at_floor=_FLAG),
+    },
 )
 
 _AGENTS: Final[_Json] = {

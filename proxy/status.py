@@ -125,7 +125,8 @@ class Status:
         }
         capacity = {**self._lane_capacity(lane), "models": models}
         usable = {"effective_rpm": 0.0, "spare_rpm": 0.0} if self._gate.blocked() else {}
-        return {**capacity, **usable, "lanes": [{"name": PROVIDER, **capacity}]}
+        only = {"name": PROVIDER, **capacity, "at_floor": self._gate.retreat.at_floor}
+        return {**capacity, **usable, "lanes": [only]}
 
     def agents(self) -> list[_Json]:
         """Who waits is not stuck."""

@@ -104,6 +104,11 @@ class Retreat:
         self._ceiling_tried_at = float("-inf")
 
     @property
+    def at_floor(self) -> bool:
+        """In retreat, and as slow as it gets."""
+        return self.state is RetreatState.RETREAT and self.effective_rpm <= self._floor_rpm
+
+    @property
     def factor(self) -> float:
         """Effective over base rate, in (0, 1]."""
         return self.effective_rpm / self.base_rpm
@@ -156,8 +161,7 @@ class Retreat:
         self._judge_at = float("inf") if quiet else now + self._rules.judge_seconds
         if (self.state, self.effective_rpm) == (from_state, from_rpm):
             return None
-        at_floor = self.state is RetreatState.RETREAT and self.effective_rpm <= self._floor_rpm
-        return RateChange(self.state, from_rpm, self.effective_rpm, share, count, at_floor)
+        return RateChange(self.state, from_rpm, self.effective_rpm, share, count, self.at_floor)
 
     def limited_models(self, now: float) -> dict[str, bool]:
         """The models that were refused lately: is it by a limit of their own?"""

@@ -234,7 +234,7 @@ async def test_capacity_has_exactly_the_keys_and_types_of_the_contract(
     capacity = await sidecar.json(b"/api/capacity")
     check(capacity, {**CAPACITY, "lanes": list, "models": dict})
     (lane,) = capacity["lanes"]
-    check(lane, {**CAPACITY, "name": str, "models": dict})
+    check(lane, {**CAPACITY, "name": str, "models": dict, "at_floor": bool})
     assert {key: lane[key] for key in CAPACITY} == {key: capacity[key] for key in CAPACITY}
     assert (capacity["effective_rpm"], capacity["spare_rpm"]) == (40.0, 36.0)
     assert (capacity["window_used"], capacity["window_limit"]) == (4, 40)
@@ -494,7 +494,8 @@ async def test_429s_drive_the_retreat_and_everybody_is_told(autojump_clock: Mock
     assert metrics["sidecar_effective_rate_rpm"] == metrics["sidecar_tokens_rate"] == 30
     retreat = (await sidecar.json(b"/status"))["retreat"]
     assert (retreat["state"], retreat["effective_rpm"], retreat["base_rpm"]) == ("retreat", 30.0, 40.0)
-    assert (await sidecar.json(b"/api/capacity"))["retreat_state"] == "retreat"
+    capacity = await sidecar.json(b"/api/capacity")
+    assert (capacity["retreat_state"], capacity["lanes"][0]["at_floor"]) == ("retreat", False)
     await trio.sleep(600)
     assert (await sidecar.metrics())["sidecar_retreat_state"] == 0
 
