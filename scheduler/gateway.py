@@ -32,6 +32,12 @@ MAX_PARAMS_BYTES: Final = 120_000
 """Linux takes 131,071 bytes in one argument; 2026.9.6 reads parameters from nowhere else."""
 MAX_WORDS: Final = 300
 """Characters of an error message."""
+AGAIN_AFTER_SECONDS: Final = (0.5, 2.0)
+"""Where somebody else has OpenClaw's files at the moment."""
+_OCCUPIED: Final = "another OpenClaw process owns"
+"""In the refusal of a command that opens those files itself (`workboard list`, `sessions archive`) while the
+gateway, at the beginning of a run, or another command has them to itself. It has done nothing then.
+"""
 _PASSING: Final = frozenset({"UNAVAILABLE", "AGENT_TIMEOUT"})
 """Codes of refusals that say something about the moment, even where `retryable` is false."""
 
@@ -63,6 +69,10 @@ class GatewayError(OpenClawError):
         self.final = final
 
 
+class _OccupiedError(GatewayError):
+    """Nothing was done, and a moment later it would have been."""
+
+
 def encoded(params: Mapping[str, object]) -> str:
     """As the command line takes them. Half an emoji, which no argument can hold, becomes a question mark."""
     return json.dumps(params, ensure_ascii=False).encode("utf-8", "replace").decode()
@@ -92,6 +102,14 @@ class Gateway:
 
     async def ask(self, *arguments: str) -> Answer:
         """What any verb answers that knows `--json`. Raises OpenClawError."""
+        for pause in AGAIN_AFTER_SECONDS:
+            try:
+                return await self._asked(arguments)
+            except _OccupiedError:
+                await trio.sleep(pause)
+        return await self._asked(arguments)
+
+    async def _asked(self, arguments: Sequence[str]) -> Answer:
         async with self._places:
             try:
                 output = await run_command(
@@ -142,6 +160,8 @@ def _translated(error: Answer, output: Output) -> OpenClawError:
     details = error.get("details")
     if isinstance(details, dict) and details.get("reason") == "websocket-upgrade-rejected":
         return GatewayDownError(message)
+    if _OCCUPIED in message:
+        return _OccupiedError(message, final=False)
     passing = error.get("retryable") is True or error.get("code") in _PASSING
     return GatewayError(message, final=not passing)
 

@@ -38,7 +38,9 @@ class LastLook:
         else:
             ahead, at = self._last
             idle = monotonic - at
-            unseen = now - monotonic - ahead + (idle if idle > self._interval_seconds else 0.0)
+            # No tick comes to the millisecond, and none of the ordinary ones is an excuse for anybody.
+            was_away = idle >= self._interval_seconds + STEP_SECONDS
+            unseen = now - monotonic - ahead + (idle if was_away else 0.0)
         if abs(unseen) < STEP_SECONDS:
             return 0.0
         # To have been away is how every restart begins; a clock that steps is somebody's to know.

@@ -47,8 +47,11 @@ def liveness(world: World, now: float) -> tuple[list[Command], tuple[str, ...]]:
     for attempt in board.attempts:
         if not attempt.live:
             continue
-        seen = sighting.runs.get(attempt.run_id) if sighting.up else None
-        for each in _of_run(attempt, seen, tasks.get((attempt.task, attempt.epoch)), world, now):
+        task = tasks.get((attempt.task, attempt.epoch))
+        if not sighting.up:
+            commands += _without_gateway(attempt, task, sighting.at, now)
+            continue
+        for each in _of_run(attempt, sighting.runs.get(attempt.run_id), task, world, now):
             if isinstance(each, StopRun) and each.then is Then.RECOVER:
                 deadly.append(each)
             else:
@@ -76,6 +79,12 @@ def _of_run(
         yield from _doubtful(attempt, task, world.rules.run_timeout, now)
     elif seen.state is RunState.RUNNING:
         yield from _running(attempt, seen, task, world, now)
+
+
+def _without_gateway(attempt: Attempt, task: Task | None, at: float, now: float) -> Iterator[Command]:
+    """A run waits there for its gateway: when that comes back, nobody has stood still meanwhile."""
+    if at and attempt.run is Run.STARTED and task is not None and task.held:
+        yield from _excused(task, _last_moved(task, attempt), now)
 
 
 def _running(
@@ -150,12 +159,11 @@ def _turns(task: Task, attempt: Attempt, seen: RunSeen, rules: AgentRules) -> It
 def _stalled(
     task: Task, attempt: Attempt, mine: AgentRules, run_timeout: float, *, waiting: bool, now: float
 ) -> Iterator[Command]:
-    started = attempt.started_at or attempt.claimed_at
-    last = max(task.progress_at or started, task.excused_at or started, started)
+    last = _last_moved(task, attempt)
     if waiting:
         yield from _excused(task, last, now)
         return
-    age = now - started - attempt.excused_seconds
+    age = now - (attempt.started_at or attempt.claimed_at) - attempt.excused_seconds
     still = now - last
     if age >= run_timeout:
         yield StopRun(attempt, Then.RECOVER, f"its run took longer than {run_timeout:.0f} s", mine.notify)
@@ -163,6 +171,11 @@ def _stalled(
         yield StopRun(attempt, Then.RECOVER, f"no progress for {still / 60:.0f} min", mine.notify)
     elif still >= mine.suspect_after and task.suspect_at is None:
         yield Suspect(task.id, task.epoch, still, mine.notify)
+
+
+def _last_moved(task: Task, attempt: Attempt) -> float:
+    started = attempt.started_at or attempt.claimed_at
+    return max(task.progress_at or started, task.excused_at or started, started)
 
 
 def _excused(task: Task, last: float, now: float) -> Iterator[Command]:

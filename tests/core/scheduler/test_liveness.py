@@ -9,7 +9,7 @@ from scheduler.core import commands as c
 from scheduler.core.capacity import Capacity
 from scheduler.core.liveness import liveness
 from scheduler.core.records import Attempt, Run
-from scheduler.core.rules import AgentRules, Rules
+from scheduler.core.rules import EXCUSED_AT_ONCE, AgentRules, Rules
 from scheduler.core.sighting import RunSeen, RunState, Sighting
 from scheduler.core.snapshot import BoardSnapshot
 from scheduler.core.states import Status
@@ -79,12 +79,20 @@ def test_a_run_is_over_when_the_gateway_says_so(state: RunState, status: Status 
 def test_what_nobody_has_looked_at_is_left_alone_however_old(run: Run, stop: str | None) -> None:
     task, attempt = held(run=run, since=1e6, turns=1000)
     attempt = replace(attempt, stop_because=stop)
-    for look in (
-        sighting(),
-        Sighting(up=False, runs={attempt.run_id: seen(attempt, RunState.ABSENT)}, at=NOW),
-    ):
+    for look in (sighting(), Sighting(up=False)):
         assert planned(task, attempt, look) == []
         assert planned(None, attempt, look) == []
+
+
+def test_whoever_waits_for_the_gateway_does_not_stand_still() -> None:
+    """After an outage of a night nobody is given up who had only just begun before it."""
+    task, attempt = held(since=1e6, turns=1000)
+    away = Sighting(up=False, runs={attempt.run_id: seen(attempt, RunState.ABSENT)}, at=NOW)
+    assert planned(task, attempt, away) == [c.Excuse(task.id, task.epoch, EXCUSED_AT_ONCE)]
+    assert planned(replace(task, excused_at=NOW), attempt, away) == []
+    assert planned(None, attempt, away) == []
+    task, attempt = held(run=Run.INTENDED, since=1e6)
+    assert planned(task, attempt, away) == []
 
 
 def test_a_start_in_doubt_is_left_alone_however_old() -> None:

@@ -49,6 +49,41 @@ async def look(runner: OpenClawRunner) -> RunSeen:
     return (await runner.look([REF])).runs[REF.run_id]
 
 
+# -- somebody else has the files --------------------------------------------------------------------------
+
+
+OCCUPIED = """#!/bin/sh
+echo >> "$0.asked"
+test "$(wc -l < "$0.asked")" -gt {times} && echo '{{"cards":[]}}' && exit 0
+echo '{{"ok":false,"error":{{"type":"cli_error","message":"another OpenClaw process owns state-lifecycle"}}}}'
+exit 1
+"""
+
+
+async def ask_while_occupied(directory: Path, *, times: int, monkeypatch: pytest.MonkeyPatch) -> object:
+    """What `workboard list` comes to where the first `times` that it is asked find the files occupied."""
+    monkeypatch.setattr("scheduler.gateway.AGAIN_AFTER_SECONDS", (0.01, 0.01))
+    program = directory / "openclaw"
+    program.write_text(OCCUPIED.format(times=times))
+    program.chmod(0o755)
+    return await Gateway([str(program)], {"PATH": "/usr/bin:/bin"}).ask("workboard", "list")
+
+
+async def test_a_command_that_found_the_files_occupied_is_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that begins takes them for a moment: no source is away for that."""
+    assert await ask_while_occupied(tmp_path, times=2, monkeypatch=monkeypatch) == {"cards": []}
+
+
+async def test_files_that_stay_occupied_are_a_refusal_of_the_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(GatewayError, match="another OpenClaw process") as refused:
+        await ask_while_occupied(tmp_path, times=3, monkeypatch=monkeypatch)
+    assert not refused.value.final
+
+
 # -- starts of which nobody knows what came ---------------------------------------------------------------
 
 

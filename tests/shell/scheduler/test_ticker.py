@@ -25,7 +25,7 @@ from scheduler.runs import Order, StartResult, StartState
 from scheduler.sidecar import Sidecar
 from scheduler.starter import Starter
 from scheduler.tick_report import TickReport
-from scheduler.ticker import Ticker
+from scheduler.ticker import IDLE_LOOK_SECONDS, Ticker
 from scheduler.tickets import Tickets
 from shared import clock
 from tests.fresh_board import fresh_board
@@ -167,6 +167,50 @@ async def test_a_second_tick_at_once_does_nothing(bench: Bench) -> None:
     report = await bench.ticker.tick()
     assert report.commands.get("Start") is None
     assert report.started == ()
+
+
+async def test_with_nothing_to_do_the_gateway_is_looked_at_every_five_minutes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wall, ahead = clock.wall, 0.0
+    monkeypatch.setattr(clock, "wall", lambda: wall() + ahead)
+    ahead = IDLE_LOOK_SECONDS
+    await bench.ticker.tick()
+    first = bench.ticker.sighting
+    assert first.up
+    ahead += IDLE_LOOK_SECONDS - 60
+    await bench.ticker.tick()
+    assert bench.ticker.sighting is first
+    ahead += 60
+    await bench.ticker.tick()
+    assert bench.ticker.sighting.at > first.at
+    assert bench.runner.starts == []
+
+
+async def test_a_gateway_that_is_down_is_looked_at_by_each_tick_though_there_is_nothing_to_do(
+    bench: Bench,
+) -> None:
+    task = bench.put()
+    bench.runner.up = False
+    await bench.ticker.tick()
+    now = clock.wall()
+    bench.store.change(
+        task.id, lambda it, attempt: halting.cancel(it, attempt, reason="no", who="ann", now=now), now=now
+    )
+    down = bench.ticker.sighting
+    await bench.ticker.tick()
+    assert (bench.ticker.sighting.up, bench.ticker.sighting is down) == (False, False)
+    bench.runner.up = True
+    await bench.ticker.tick()
+    assert bench.ticker.sighting.up
+
+
+async def test_looks_and_heartbeats_that_called_no_model_are_counted_each_and_together(bench: Bench) -> None:
+    await bench.ticker.tick()
+    bench.ticker.heartbeat_avoided()
+    bench.ticker.heartbeat_avoided()
+    ticker = bench.ticker
+    assert (ticker.looks_avoided, ticker.heartbeats_avoided, ticker.calls_avoided) == (1, 2, 3)
 
 
 async def test_an_empty_board_starts_nothing_and_does_not_even_ask_the_gateway(bench: Bench) -> None:
