@@ -23,7 +23,6 @@ from scheduler.blackboard.alone import alone_on
 from scheduler.blackboard.errors import BoardError
 from scheduler.blackboard.opening import open_board
 from scheduler.blackboard.store import Store
-from scheduler.reloading import reload_on_hang_up
 from scheduler.settings import Settings
 from scheduler.supervision import PartGaveUpError, fatal_in
 from scheduler.team import Team
@@ -56,7 +55,7 @@ def run(settings: Settings, team: Team, notify: SdNotify, environ: Mapping[str, 
         token = admin_token(
             settings.admin_token.get_secret_value(), settings.state_dir / "scheduler-admin-token"
         )
-        logs.add_secrets([token])
+        logs.add_secrets([token, *team().secrets])
         ports = Ports(
             listen(settings.host, settings.port),
             listen(settings.host, settings.metrics_port),
@@ -112,7 +111,7 @@ async def serve_until_stopped(given: Given, ports: Ports, notify: SdNotify) -> N
     parts = assemble(given, lifecycle, ports)
     async with trio.open_nursery() as process:
         await process.start(stop_on_signals, lifecycle.begin_drain, patience.cancel)
-        await process.start(reload_on_hang_up, given.team)
+        await process.start(given.team.reload_on_hang_up)
         process.start_soon(notify.watchdog)
         async with trio.open_nursery() as supervised:
             for name, part in parts.supervised.items():

@@ -1,11 +1,13 @@
 """Who is on the team now. Owner of the roster that holds: it changes as a whole, or not at all."""
 
+import signal
 from collections.abc import Callable
 
 import structlog
 import trio
 
 from scheduler.roster import Roster
+from shared.errors import StartError
 
 _log = structlog.get_logger()
 
@@ -33,6 +35,20 @@ class Team:
         for listener in self._listeners:
             listener()
         return self._roster
+
+    async def reload_on_hang_up(
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """For each SIGHUP, until cancelled; what is wrong is said in the log. Started when it listens."""
+        with trio.open_signal_receiver(signal.SIGHUP) as hang_ups:
+            task_status.started()
+            async for _ in hang_ups:
+                try:
+                    await self.reload()
+                except StartError as error:
+                    _log.error(
+                        "roster_refused", problems=list(error.lines), consequence="the old one holds on"
+                    )
 
     def __repr__(self) -> str:
         return f"<Team of {len(self._roster.agents)}>"

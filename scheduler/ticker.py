@@ -43,6 +43,8 @@ WHILE_RUNNING_SECONDS: Final = 15.0
 """Between two looks while a run lives."""
 LOOK_AGAIN_SECONDS: Final = 10.0
 """A younger look at the gateway is good enough for a tick that comes early: one costs a second of a core."""
+IDLE_LOOK_SECONDS: Final = 300.0
+"""Without anything to ask the gateway for: whether it is there is to be known before work comes."""
 CALM_SECONDS: Final = 0.5
 """Between the end of a tick and one that comes early: many writes in a row are one reason to look."""
 ROUNDS: Final = 20
@@ -70,19 +72,17 @@ class Ticker:
     ) -> None:
         self._board, self._runner, self._sidecar = board, runner, sidecar
         self._starter, self._executor, self._rules = starter, executor, rules
-        self._interval_seconds, self._on_report = interval_seconds, on_report
-        self._last_look = last_look
-        self._one_at_a_time = trio.Lock()
-        self._woken = trio.Event()
+        self._interval_seconds, self._last_look, self._on_report = interval_seconds, last_look, on_report
+        self._one_at_a_time, self._woken = trio.Lock(), trio.Event()
         # In Trio's time: where the grid of ticks begins, when the last tick ended.
         self._origin: float | None = None
         self._ended_at = -math.inf
-        self.running = True
+        self.running, self._made_at = True, clock.wall()
         self.last: TickReport | None = None
         self.sighting = Sighting(up=False, error="nobody has looked yet")
-        self.capacity = Capacity.unknown("nobody has asked yet")
+        self.capacity, self.capacity_at = Capacity.unknown("nobody has asked yet"), 0.0
         self.appetite = Appetite()
-        self.calls_avoided = 0
+        self.looks_avoided = self.heartbeats_avoided = 0
         self.held: tuple[Task, ...] = ()
         self.activities: tuple[CallerActivity, ...] = ()
 
@@ -110,9 +110,14 @@ class Ticker:
         self.running = True
         self.wake()
 
-    def call_avoided(self) -> None:
-        """Somebody else looked for work as well, and found none that a model is needed for."""
-        self.calls_avoided += 1
+    def heartbeat_avoided(self) -> None:
+        """An agent had its heartbeat, and no model was called for it."""
+        self.heartbeats_avoided += 1
+
+    @property
+    def calls_avoided(self) -> int:
+        """Of a model, since the start."""
+        return self.looks_avoided + self.heartbeats_avoided
 
     def stop(self) -> None:
         """No further ticks; what runs goes on running."""
@@ -191,7 +196,7 @@ class Ticker:
                 break  # nothing that another plan could build on
             board = await self._see()
         if fresh and not any(isinstance(each, Start) for each in tried):
-            self.calls_avoided += 1
+            self.looks_avoided += 1
         await self._alarm(alarms, now)
         self.held = board.held
         return alarms, sum(attempt.live for attempt in board.attempts)
@@ -214,19 +219,20 @@ class Ticker:
     async def _look(self, board: BoardSnapshot, now: float, *, fresh: bool) -> bool:
         """Whether the gateway was looked at now, and not a few seconds ago."""
         view = await self._sidecar.look()
-        self.capacity = view.capacity
-        self.activities = view.activities
+        self.capacity, self.capacity_at, self.activities = view.capacity, now, view.activities
         live = [attempt for attempt in board.attempts if attempt.live]
         self.appetite.observe(clock.monotonic(), view.activities, {attempt.agent for attempt in live})
         if not fresh and 0 <= now - self.sighting.at < LOOK_AGAIN_SECONDS:
             return False
         refs = [RunRef(each.run_id, each.session_key, each.agent) for each in live]
-        if refs or board.waiting or board.unarchived:  # else there is nothing to ask the gateway for
-            was_up, looked_before = self.sighting.up, self.sighting.at > 0
+        was_up, looked_before = self.sighting.up, self.sighting.at > 0
+        was_down = looked_before and not was_up
+        unseen = now - (self.sighting.at or self._made_at)
+        if refs or board.waiting or board.unarchived or was_down or not 0 <= unseen < IDLE_LOOK_SECONDS:
             self.sighting = _with_throttling(await self._runner.look(refs), refs, view.activities)
             if not self.sighting.up and (was_up or not looked_before):
                 _log.warning("openclaw_away", error=self.sighting.error, consequence="nothing is started")
-            elif self.sighting.up and not was_up and looked_before:
+            elif self.sighting.up and was_down:
                 _log.info("openclaw_back")
         return True
 

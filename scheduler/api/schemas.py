@@ -119,6 +119,10 @@ COMPONENT: Final[Schema] = {
     "required": ["status"],
 }
 
+_HEARTBEAT: Final = obj(
+    next_due=nullable(TIME), last_fired=nullable(TIME), healthy=nullable(FLAG), result=nullable(TEXT)
+)
+
 SCHEMAS: Final[dict[str, Schema]] = {
     "Error": obj(
         error=obj(code=TEXT, message=TEXT, type=TEXT, param={"type": "null"}),
@@ -146,6 +150,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
                 "sidecar": COMPONENT,
                 "openclaw": COMPONENT,
                 "sources": {"type": "object", "additionalProperties": COMPONENT},
+                "notifications": COMPONENT,
                 "alerts": COMPONENT,
             },
             "required": ["database"],
@@ -165,6 +170,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
         capacity=ANYTHING,
         paused=array(obj(agent=nullable(TEXT), until=nullable(TIME))),
         calls_avoided=COUNT,
+        heartbeats_avoided=COUNT,
+        heartbeats={"type": "object", "additionalProperties": _HEARTBEAT},
     ),
     "Paused": obj(agent=nullable(TEXT), paused=FLAG, until=nullable(TIME)),
     "Ticking": obj(ticker_running=FLAG),

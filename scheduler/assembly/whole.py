@@ -49,6 +49,7 @@ def assemble(given: Given, lifecycle: Lifecycle, ports: Ports) -> Parts:
     board, metrics, sidecar = Board(store), Metrics(), Sidecar(settings.sidecar_url or None)
     audit = audit_log(settings, board, token)
     wires = Wires(audit, metrics)
+    team.when_changed(lambda: wires.roster_changed(team()))
     url, demonstration = url_of(ports.api), settings.runner == "demo"
     tickets = Tickets(settings.state_dir / "tickets", url)
     tickets.move_here()

@@ -11,9 +11,10 @@ from scheduler.events import EventFeed
 from scheduler.exchange.mirroring import Mirroring
 from scheduler.metrics import Metrics
 from scheduler.notifications import Notifier
+from scheduler.roster import Roster
 from scheduler.tick_report import TickReport
 from scheduler.ticker import Ticker
-from shared import clock
+from shared import clock, logs
 
 LETS_NOTHING_START: Final = frozenset(
     {"heartbeat", "output", "comment", "observe", "rekey", "run_started", "seen_in_source"}
@@ -35,6 +36,11 @@ class Wires:
     def note(self, action: str, subject: str, details: Mapping[str, object]) -> None:
         """Something that the scheduler did, for the audit log."""
         self._audit.record(action, at=clock.wall(), actor="scheduler", subject=subject, details=details)
+
+    def roster_changed(self, roster: Roster) -> None:
+        """It was read again, whoever asked for that."""
+        logs.add_secrets(roster.secrets)
+        self.note("config_changed", "roster", {"agents": len(roster.agents)})
 
     def parked(self, name: str, why: str) -> None:
         """A part was given up."""
@@ -75,6 +81,6 @@ class Wires:
         """An agent had its heartbeat."""
         self._metrics.heartbeat_fired(beat.lateness)
         if beat.avoided:
-            self.ticker.call_avoided()
+            self.ticker.heartbeat_avoided()
         if beat.started or beat.changed:
             self.changed()

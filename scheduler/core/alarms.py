@@ -2,7 +2,8 @@
 
 An episode begins when something is seen to be wrong. It is told when it has lasted for longer than such
 trouble often lasts by itself, and once more when it has been gone for two looks. What nobody knows at the
-moment neither begins an episode nor ends one.
+moment neither begins an episode nor ends one. And what lasts is what was seen again: one observation, however
+often it is read, is no duration.
 
 The rule: a cause holds the kind and the beginning of its episode, so what was told can be read back from the
 outbox, and a restart in the middle of an episode tells nothing twice.
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from scheduler.core.capacity import Capacity
+from scheduler.core.durations import in_words
 from scheduler.core.records import Notice
 from scheduler.core.snapshot import EVERYBODY, BoardSnapshot, Waiting
 from scheduler.core.states import Status
@@ -29,7 +31,7 @@ NO_PROGRESS_SECONDS: Final = 3600.0
 OVER_SECONDS: Final = 25.0
 """Without the trouble, before that is told: what flaps is one episode."""
 FLOOR_RPM: Final = 5.0
-"""The sidecar's lowest pace. It shows its state and its pace, not its floor."""
+"""The lowest pace of a sidecar that does not say whether it is there."""
 SOURCE_FAILURES: Final = 3
 LEAST_DISK_SHARE: Final = 0.10
 ENOUGH_DISK_SHARE: Final = 0.11
@@ -60,9 +62,13 @@ class Facts:
     """What is known at one moment. None: nobody knows, or nobody wants to."""
 
     capacity: Capacity | None = None
-    """the sidecar's; None: there is none, or nobody has asked it yet"""
+    """the sidecar's; None: there is none, or nobody asks it"""
+    capacity_at: float | None = None
+    """when it was asked; None: now"""
     gateway_up: bool | None = None
     gateway_error: str = ""
+    gateway_at: float | None = None
+    """when it was looked at; None: now"""
     sources: tuple[SourceFact, ...] = ()
     work: Work | None = None
     """None: nobody is to be started (the ticker is stopped)"""
@@ -90,6 +96,16 @@ class _Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class _Observed:
+    """One kind of trouble, as it was at a moment."""
+
+    kind: str
+    trouble: _Trouble | None
+    """None: all is well with it"""
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Watched:
     """The episodes that go on, and what is to be told."""
 
@@ -100,19 +116,20 @@ class Watched:
 def watch(facts: Facts, episodes: Mapping[str, Episode], now: float, *, watching_since: float) -> Watched:
     """One look. `watching_since`: before, the scheduler did not run, so there was no progress to be made."""
     after, told = dict(episodes), list[Notice]()
-    for kind, trouble in _looked(facts, now, watching_since):
+    for seen in _looked(facts, now, watching_since):
+        kind, trouble = seen.kind, seen.trouble
         episode = after.pop(kind, None)
         if trouble is not None:
-            begun = now if trouble.since is None else trouble.since
+            begun = seen.at if trouble.since is None else trouble.since
             episode = replace(episode, gone_at=None) if episode else Episode(begun)
-            if not episode.told and now - episode.since >= trouble.lasting:
+            if not episode.told and seen.at - episode.since >= trouble.lasting:
                 episode = replace(episode, told=True)
                 told.append(_notice(kind, episode, "begins", trouble.text, now, urgent=trouble.urgent))
             after[kind] = episode
         elif episode is not None and episode.told:
-            gone_at = now if episode.gone_at is None else episode.gone_at
-            if now - gone_at >= OVER_SECONDS:
-                text = f"{_over(kind)}, after {_duration(gone_at - episode.since)}."
+            gone_at = seen.at if episode.gone_at is None else episode.gone_at
+            if seen.at - gone_at >= OVER_SECONDS:
+                text = f"{_over(kind)}, after {in_words(gone_at - episode.since)}."
                 told.append(_notice(kind, episode, "over", text, now, urgent=_is_urgent(kind)))
             else:
                 after[kind] = replace(episode, gone_at=gone_at)
@@ -174,28 +191,31 @@ _OVER: Final = {
 _CAUSE: Final = re.compile(r"watch:(.+):([0-9]+):(begins|over)")
 
 
-def _looked(facts: Facts, now: float, watching_since: float) -> Iterator[tuple[str, _Trouble | None]]:
-    """Each kind of which something is known; None: all is well with it."""
+def _looked(facts: Facts, now: float, watching_since: float) -> Iterator[_Observed]:
+    """Each kind of which something is known."""
     if facts.capacity is not None:
-        yield from _sidecar(facts.capacity)
+        at = now if facts.capacity_at is None else facts.capacity_at
+        yield from (_Observed(kind, trouble, at) for kind, trouble in _sidecar(facts.capacity))
     if facts.gateway_up is not None:
-        why = f": {facts.gateway_error}" if facts.gateway_error else ""
+        why = f": {_clause(facts.gateway_error)}" if facts.gateway_error else ""
         text = f"OpenClaw's gateway does not answer{why}. Nothing is started."
-        yield "gateway", None if facts.gateway_up else _Trouble(text, AWAY_SECONDS)
+        at = now if facts.gateway_at is None else facts.gateway_at
+        yield _Observed("gateway", None if facts.gateway_up else _Trouble(text, AWAY_SECONDS), at)
     for source in facts.sources:
-        text = f"The source {source.name} failed {source.failures_in_a_row} times in a row: {source.reason}."
-        trouble = _Trouble(text, urgent=False)
-        yield f"source:{source.name}", trouble if source.failures_in_a_row >= SOURCE_FAILURES else None
+        why = _clause(source.reason)
+        text = f"The source {source.name} failed {source.failures_in_a_row} times in a row: {why}."
+        failed = source.failures_in_a_row >= SOURCE_FAILURES
+        yield _Observed(f"source:{source.name}", _Trouble(text, urgent=False) if failed else None, now)
     if facts.work is not None:
-        yield from _standstill(facts.work, now, watching_since)
+        yield from (_Observed("progress", each, now) for each in _standstill(facts.work, now, watching_since))
     if (free := facts.disk_free) is not None and not LEAST_DISK_SHARE <= free < ENOUGH_DISK_SHARE:
         text = f"Only {free:.0%} of the disk is free. A full one stops all work."
-        yield "disk", _Trouble(text) if free < LEAST_DISK_SHARE else None
+        yield _Observed("disk", _Trouble(text) if free < LEAST_DISK_SHARE else None, now)
 
 
 def _sidecar(capacity: Capacity) -> Iterator[tuple[str, _Trouble | None]]:
     if not capacity.known:
-        yield "sidecar", _Trouble(f"The sidecar is away: {capacity.error}.", AWAY_SECONDS)
+        yield "sidecar", _Trouble(f"The sidecar is away: {_clause(capacity.error)}.", AWAY_SECONDS)
         return
     yield "sidecar", None
     if capacity.blocked is not None:
@@ -203,18 +223,25 @@ def _sidecar(capacity: Capacity) -> Iterator[tuple[str, _Trouble | None]]:
         yield "blocked", _Trouble(text)
         return
     yield "blocked", None
-    crawls = capacity.retreat_state == "retreat" and capacity.effective_rpm <= FLOOR_RPM
+    crawls = capacity.at_floor
+    if crawls is None:
+        crawls = capacity.retreat_state == "retreat" and capacity.effective_rpm <= FLOOR_RPM
     text = f"The model API throttles: {capacity.effective_rpm:g} requests a minute, the lowest pace."
     yield "floor", _Trouble(text, FLOOR_SECONDS, urgent=False) if crawls else None
 
 
-def _standstill(work: Work, now: float, watching_since: float) -> Iterator[tuple[str, _Trouble | None]]:
+def _standstill(work: Work, now: float, watching_since: float) -> Iterator[_Trouble | None]:
     if not work.waiting or now - work.since < NO_PROGRESS_SECONDS:
-        yield "progress", None
+        yield None
     elif now - watching_since >= NO_PROGRESS_SECONDS:  # else nobody was there who could have made any
         tasks = "1 task waits" if work.waiting == 1 else f"{work.waiting} tasks wait"
         text = f"{tasks}, and nothing has made progress for an hour."
-        yield "progress", _Trouble(text, since=work.since)
+        yield _Trouble(text, since=work.since)
+
+
+def _clause(foreign: str) -> str:
+    """To stand inside a sentence of ours."""
+    return foreign.rstrip(" .")
 
 
 def _over(kind: str) -> str:
@@ -227,8 +254,3 @@ def _is_urgent(kind: str) -> bool:
 
 def _notice(kind: str, episode: Episode, what: str, text: str, now: float, *, urgent: bool) -> Notice:
     return Notice(TARGET, f"{CAUSE}{kind}:{episode.since:.0f}:{what}", text, now, urgent=urgent)
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"

@@ -54,6 +54,8 @@ class Capacity:
     expected_wait_seconds: Mapping[str, float] = field(default_factory=dict)
     """by priority"""
     retreat_state: str = ""
+    at_floor: bool | None = None
+    """whether it retreats and can go no lower; None: an older sidecar, that does not say"""
     quiet_until: float | None = None
     blocked: Blocked | None = None
     error: str = ""
@@ -102,6 +104,7 @@ def read_capacity(body: bytes, read_time: ReadTime) -> Capacity:
         queue_depth=answer.queue_depth,
         expected_wait_seconds=answer.expected_wait_seconds,
         retreat_state=answer.retreat_state,
+        at_floor=answer.at_floor,
         quiet_until=_time(answer.quiet_until, read_time),
         blocked=None if blocked is None else Blocked(blocked.reason, _time(blocked.since, read_time)),
     )
@@ -223,6 +226,7 @@ class _CapacityAnswer(msgspec.Struct):
     queue_depth: _Count = 0
     expected_wait_seconds: dict[str, _Amount] = {}
     retreat_state: str = ""
+    at_floor: bool | None = None
     quiet_until: str | None = None
     blocked: _BlockedAnswer | None = None
 

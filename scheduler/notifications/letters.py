@@ -2,15 +2,24 @@
 
 The rule: urgent news goes first; apart from that the order of the outbox is kept. What was held back by quiet
 hours goes as one letter. News that reaches the same target by two names is told once.
+
+A letter that was not taken holds up what comes after it, at first: mostly it is the target that is away.
+After a few tries it may be the letter, and it steps aside until its next try. Not many do: then it is the
+target.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from scheduler.core.notices import Unsent
 from scheduler.core.records import Notice
+
+STEPS_ASIDE_AFTER: Final = 4
+"""Tries, in more than a minute and a half: a restart puts nothing out of its order."""
+MOST_ASIDE: Final = 3
+"""Letters. A target that is away is not asked by a hundred in turn."""
 
 _CUT: Final = "\n… (cut: too long for one message)"
 _TASK: Final = re.compile(r"(T-[0-9A-Za-z]+)\.[0-9]+:")
@@ -51,19 +60,20 @@ def next_letter(
     board_url: str = "",
 ) -> Letter | None:
     """The letter whose turn it is; None: nothing may go at `now`. `unsent` is one target's."""
-    due = [each for each in unsent if each.notice.urgent or held_until(each.notice.at) <= now]
-    if not due:
+    due = sorted(
+        (each for each in unsent if each.notice.urgent or held_until(each.notice.at) <= now), key=_turn
+    )
+    ready = list(_ready(due, now))
+    if not ready:
         return None
-    first = min(due, key=_turn)
-    if first.next_try_at is not None and first.next_try_at > now:
-        return None  # whoever did not take this takes nothing: the rest waits with it
+    first = ready[0]
 
     def was_held(each: Unsent) -> bool:
         return not each.notice.urgent and held_until(each.notice.at) > each.notice.at
 
     if was_held(first):
-        return _together([each for each in sorted(due, key=_turn) if was_held(each)], most_bytes, board_url)
-    same = [each for each in sorted(due, key=_turn) if _is_same_news(each, first)]
+        return _together([each for each in ready if was_held(each)], most_bytes, board_url)
+    same = [first, *(each for each in due if each is not first and _is_same_news(each, first))]
     return Letter(tuple(same), cut(_words(first.notice, board_url), most_bytes), first.notice.card)
 
 
@@ -74,6 +84,21 @@ def cut(text: str, most_bytes: int) -> str:
         return text
     kept = data[: max(0, most_bytes - len(_CUT.encode()))].decode("utf-8", "ignore")
     return kept.rstrip() + _CUT
+
+
+def _ready(due: Sequence[Unsent], now: float) -> Iterator[Unsent]:
+    """Those that may go at `now`, in their turn."""
+    # Those of one letter were put off together, until the same moment.
+    aside: set[float] = set()
+    for each in due:
+        if each.next_try_at is None or each.next_try_at <= now:
+            yield each
+        elif each.tries < STEPS_ASIDE_AFTER:
+            return
+        else:
+            aside.add(each.next_try_at)
+            if len(aside) >= MOST_ASIDE:
+                return
 
 
 def _together(held: Sequence[Unsent], most_bytes: int, board_url: str) -> Letter:

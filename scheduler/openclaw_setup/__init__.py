@@ -5,5 +5,5 @@ and changed through OpenClaw's own command line. One thing that cannot do: a pat
 without its comments. So the file's bytes are kept, and come back if nobody has touched the file since; else
 the single changes are taken back, and what others have changed stays.
 
-What to change is decided in `core.openclaw_plan`.
+What to change is decided in `core.openclaw`.
 """

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 import trio
 
+from scheduler.cli.printing import clean
 from scheduler.commands import OPENCLAW, environment
 from scheduler.core.openclaw.plan import NoModelsError, Plan, Wanted, key_form, plan
 from scheduler.core.openclaw.tree import Json, is_variable
@@ -25,12 +26,12 @@ from scheduler.roster import load_roster
 from scheduler.settings import Settings
 from scheduler.sidecar import Sidecar
 from shared import logs
+from shared.addresses import http_url
 from shared.errors import StartError
 from shared.settings import wrong
 from shared.statedir import open_state_dir
 
 LOCK_NAME: Final = "openclaw-setup.lock"
-_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound
 _GATEWAY: Final = {
     True: "The gateway has taken it over; it need not be restarted.",
     False: "The gateway has not taken it over: openclaw gateway restart",
@@ -81,9 +82,11 @@ class Setup:
                 self._say(f"{seen.file}\n\n{as_text(made)}")
             if not (made.is_empty and not adding):
                 self._agree("Make these changes?")
-            if adding:
-                add_agents(self._settings.agents_file, adding)
+            if adding:  # a roster that cannot be added to is found out before anything has changed
+                add_agents(self._settings.agents_file, adding, dry_run=True)
             gateway = None if made.is_empty else trio.run(_told, partial(self._make, seen, made))
+            if adding:
+                self._add_agents(adding, made)
         done = {"applied": not made.is_empty, "added_agents": list(adding), "gateway": gateway}
         if self._options.as_json:
             self._print({"file": str(seen.file), **as_json(made), **done})
@@ -111,7 +114,7 @@ class Setup:
         elif gateway is None:
             self._say("There is nothing to take back.")
         else:
-            self._say("\n".join([*notes, f"Done. {gateway}"]))
+            self._say("\n".join([*map(clean, notes), f"Done. {gateway}"]))
 
     async def _look(self) -> tuple[Seen, Plan]:
         wanted, roster = self._wanted(), load_roster(self._settings)
@@ -136,6 +139,15 @@ class Setup:
         await make_true(self._openclaw, self._saved, seen, made)
         return _GATEWAY[await self._openclaw.has_taken_over()]
 
+    def _add_agents(self, ids: Sequence[str], made: Plan) -> None:
+        try:
+            add_agents(self._settings.agents_file, ids)
+        except StartError as error:
+            if made.is_empty:
+                raise
+            remedy = "OpenClaw itself is set up; agent-scheduler openclaw undo takes that back"
+            raise StartError(*error.lines, remedy) from error
+
     async def _take_back(self, steps: int, note: Say) -> str:
         for _ in range(steps):
             await take_back(self._openclaw, self._saved, note)
@@ -152,10 +164,9 @@ class Setup:
         if settings.port == 0:
             name = settings.origin("port").name
             raise StartError(wrong(name, "0", "a fixed port that OpenClaw can be pointed at"), exit_code=2)
-        host = _ANY_ADDRESS.get(settings.host, settings.host)
         return Wanted(
             base_url=f"{settings.sidecar_url}/v1",
-            mcp_url=f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/mcp",
+            mcp_url=f"{http_url(settings.host, settings.port)}/mcp",
             models=self._options.models,
             keep=self._options.keep,
         )

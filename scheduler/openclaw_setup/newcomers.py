@@ -14,8 +14,8 @@ from shared.errors import StartError
 _NEW_FILE: Final = 0o600
 
 
-def add_agents(file: Path, ids: Sequence[str]) -> None:
-    """Raises StartError, and then the file is as it was."""
+def add_agents(file: Path, ids: Sequence[str], *, dry_run: bool = False) -> None:
+    """Raises StartError, and then the file is as it was. `dry_run`: only see whether they can be added."""
     lines = ", ".join(f"{each}: {{}}" for each in ids)
     by_hand = f"add under `agents:` by hand: {lines}"
     try:
@@ -24,7 +24,8 @@ def add_agents(file: Path, ids: Sequence[str]) -> None:
         mode = file.stat().st_mode & 0o777 if there else _NEW_FILE
         added = with_agents(text, ids).encode()
         _validate(file, added)
-        write_whole(file.resolve(), added, mode)
+        if not dry_run:
+            write_whole(file, added, mode)
     except CannotAddError as error:
         raise StartError(
             f"the roster {file} is not written in lines that can be added to; {by_hand}"

@@ -15,6 +15,7 @@ from typing import Any, Final
 from scheduler.core.openclaw.jobs import Automation
 from scheduler.core.openclaw.tree import ABSENT, Change, Json
 from shared.errors import StartError
+from shared.files import sync_directory
 
 NAME: Final = "openclaw-undo.json"
 _PRIVATE: Final = 0o600
@@ -75,7 +76,10 @@ class Saved:
 
 
 def write_whole(file: Path, content: bytes, mode: int) -> None:
-    """The whole content or what was there before; it stays its owner's. Raises OSError."""
+    """The whole content or what was there before, also after a power cut; it stays its owner's. A link stays,
+    and what it leads to is written. Raises OSError.
+    """
+    file = file.resolve()
     draft = file.with_name(f".{file.name}.clawpace")
     draft.unlink(missing_ok=True)
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _PRIVATE)
@@ -88,6 +92,7 @@ def write_whole(file: Path, content: bytes, mode: int) -> None:
             os.fchmod(fd, mode)
             os.fsync(fd)
         draft.rename(file)
+        sync_directory(file.parent)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise

@@ -48,8 +48,10 @@ def as_json(report: Report) -> Json:
             "agents": [asdict(each) for each in report.beats],
         },
         "calls_avoided": {
-            "covers": "looks: since the scheduler was started",
-            "looks_at_the_board": daemon and daemon.calls_avoided,
+            "covers": "all but heartbeats_in_this_time: since the scheduler was started",
+            "together": daemon and daemon.calls_avoided,
+            "looks_at_the_board": daemon and daemon.looks_avoided,
+            "heartbeats": daemon and daemon.heartbeats_avoided,
             "heartbeats_in_this_time": report.beats_avoided,
             "unknown_because": report.daemon if isinstance(report.daemon, str) else None,
         },

@@ -54,4 +54,4 @@ def daemon_of(status: Mapping[str, Any], health: Mapping[str, Any]) -> Daemon:
         for name, each in sources.items()
         if each["status"] not in _NOT_DOWN
     }
-    return Daemon(int(status["calls_avoided"]), down)
+    return Daemon(int(status["calls_avoided"]), down, status.get("heartbeats_avoided"))

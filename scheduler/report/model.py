@@ -11,11 +11,19 @@ from scheduler.core.states import Status
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """What only the running scheduler knows; both since it was started."""
+    """What only the running scheduler knows."""
 
     calls_avoided: int
+    """since it was started: looks at the board and heartbeats"""
     sources_down: Mapping[str, str] = field(default_factory=dict)
     """name -> why"""
+    heartbeats_avoided: int | None = None
+    """how many of those were heartbeats; None: it does not say"""
+
+    @property
+    def looks_avoided(self) -> int | None:
+        """The others."""
+        return None if self.heartbeats_avoided is None else self.calls_avoided - self.heartbeats_avoided
 
 
 @dataclass(frozen=True, slots=True)

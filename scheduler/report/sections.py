@@ -191,8 +191,10 @@ def _avoided(report: Report) -> Section:
     if isinstance(report.daemon, str):
         lines.append(Line(f"looks at the board that called no model: unknown, {report.daemon}"))
     else:
-        count = report.daemon.calls_avoided
-        lines.append(Line(f"{count:,} looks at the board called no model, since the scheduler was started"))
+        what = f"{report.daemon.calls_avoided:,} looks at the board and heartbeats"
+        if (looks := report.daemon.looks_avoided) is not None:
+            what = f"{looks:,} looks at the board and {report.daemon.heartbeats_avoided:,} heartbeats"
+        lines.append(Line(f"{what} called no model, since the scheduler was started"))
     return Section("Calls avoided", tuple(lines))
 
 

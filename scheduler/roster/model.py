@@ -6,13 +6,13 @@ from typing import Final, Literal
 
 from pydantic import SecretStr
 
+from scheduler.core.notices import CREATOR
+
 Missed = Literal["skip", "run_once", "run_all"]
 """What becomes of heartbeats that were due while nobody was there to see to them."""
 
 DEFAULT_CLASS: Final = "development"
 DEFAULT_TARGET: Final = "default"
-CREATOR: Final = "creator"
-"""In ``notify``: whoever created the task, by the target of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,12 @@ class Roster:
         """This agent; for one that the roster does not name, an agent of the class ``development``."""
         known = self.agents.get(agent_id)
         return known or agent_of(agent_id, DEFAULT_CLASS, self.classes[DEFAULT_CLASS], missed=self.missed)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must stand in no log line."""
+        bots = [each for each in self.notify.values() if isinstance(each, FeishuTarget)]
+        return tuple(key.get_secret_value() for bot in bots for key in (bot.webhook, bot.secret))
 
     def target(self, name: str) -> Target:
         """Where this name is told things: its own target, else ``default``, else the log."""

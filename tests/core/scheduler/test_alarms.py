@@ -1,6 +1,7 @@
 """What the scheduler tells of itself: once when it begins, once when it is over."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -70,12 +71,36 @@ def test_a_sidecar_that_is_away_is_told_once_and_so_is_its_return() -> None:
     assert each.look(AWAY_SECONDS, capacity=AWAY) == ["The sidecar is away: the sidecar cannot be reached."]
     assert not each.look(3600, capacity=AWAY)
     assert not each.look(30, capacity=WELL)
-    assert each.look(OVER_SECONDS, capacity=WELL) == ["The sidecar answers again, after 61 min."]
+    assert each.look(OVER_SECONDS, capacity=WELL) == ["The sidecar answers again, after 60 min."]
     assert not each.episodes
     begins, over = each.told
     assert begins.cause == f"watch:sidecar:{NOW:.0f}:begins"
     assert over.cause == f"watch:sidecar:{NOW:.0f}:over"
     assert (begins.to, begins.urgent, over.urgent) == ("critical", True, True)
+
+
+@pytest.mark.parametrize(
+    ("of", "missed", "there"),
+    [
+        ("capacity", AWAY, WELL),
+        ("gateway", False, True),
+    ],
+)
+def test_one_missed_answer_is_no_news_however_often_it_is_read(of: str, missed: Any, there: Any) -> None:
+    each = Watch()
+    what = "gateway_up" if of == "gateway" else of
+
+    def look(seconds: float, state: Any, seen_at: float) -> list[str]:
+        return each.look(seconds, **{what: state, f"{of}_at": seen_at})
+
+    for seconds in (0, 30, 30):
+        assert not look(seconds, missed, NOW)
+    assert not look(1, there, NOW + 60)
+    look(0, missed, NOW + 61)
+    assert look(30, missed, NOW + 61 + AWAY_SECONDS), "it was missed twice"
+    for _ in range(3):
+        assert not look(30, there, NOW + 120), "nor is one answer its return"
+    assert look(30, there, NOW + 120 + OVER_SECONDS)
 
 
 def test_what_was_gone_before_it_was_told_is_not_told() -> None:
@@ -101,7 +126,7 @@ def test_the_next_episode_is_told_again() -> None:
             "The model API is blocked: key_rejected. Nothing is started."
         ]
         each.look(30, capacity=WELL)
-        assert each.look(30, capacity=WELL) == ["The model API is no longer blocked, after 0 min."]
+        assert each.look(30, capacity=WELL) == ["The model API is no longer blocked, after 30 s."]
     assert len({notice.cause for notice in each.told}) == 4
 
 
@@ -141,11 +166,21 @@ def test_a_slow_pace_is_not_the_lowest(capacity: Capacity) -> None:
     assert not each.look(FLOOR_SECONDS, capacity=capacity)
 
 
+def test_a_sidecar_that_says_where_its_floor_is_knows_best() -> None:
+    for capacity in (replace(WELL, at_floor=True), replace(AT_FLOOR, effective_rpm=12, at_floor=True)):
+        each = Watch()
+        each.look(capacity=capacity)
+        assert each.look(FLOOR_SECONDS, capacity=capacity)
+    each = Watch()
+    each.look(capacity=replace(AT_FLOOR, at_floor=False))
+    assert not each.look(FLOOR_SECONDS, capacity=replace(AT_FLOOR, at_floor=False))
+
+
 def test_a_gateway_that_is_down_is_told_with_the_reason() -> None:
     each = Watch()
-    each.look(gateway_up=False, gateway_error="ECONNREFUSED")
-    assert each.look(30, gateway_up=False, gateway_error="ECONNREFUSED") == [
-        "OpenClaw's gateway does not answer: ECONNREFUSED. Nothing is started."
+    each.look(gateway_up=False, gateway_error="(ECONNREFUSED).")
+    assert each.look(30, gateway_up=False, gateway_error="(ECONNREFUSED).") == [
+        "OpenClaw's gateway does not answer: (ECONNREFUSED). Nothing is started."
     ]
 
 
@@ -161,7 +196,7 @@ def test_a_source_is_told_when_it_has_failed_three_times_in_a_row() -> None:
     assert look(3) == ["The source multica failed 3 times in a row: not logged in."]
     assert not look(4)
     look(0)
-    assert look(0) == ["The source multica answers again, after 1 min."]
+    assert look(0) == ["The source multica answers again, after 60 s."]
     assert each.told[0].cause.startswith("watch:source:multica:")
     assert not any(notice.urgent for notice in each.told)
 

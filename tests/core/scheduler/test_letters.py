@@ -1,6 +1,7 @@
 """What a target is told next, and where a message goes."""
 
 from collections.abc import Callable
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +9,7 @@ from pydantic import SecretStr
 
 from scheduler.core.notices import Unsent
 from scheduler.core.records import Notice
-from scheduler.notifications.letters import Letter, cut, next_letter
+from scheduler.notifications.letters import MOST_ASIDE, STEPS_ASIDE_AFTER, Letter, cut, next_letter
 from scheduler.notifications.retrying import LEAST_TRIES, PAUSES_SECONDS, hopeless, pause_seconds
 from scheduler.notifications.routing import lanes, target_of
 from scheduler.roster import FeishuTarget, LogTarget, OpenClawTarget, Roster, Target
@@ -65,6 +66,36 @@ def test_urgent_news_goes_before_everything_else() -> None:
 def test_nothing_overtakes_what_has_to_be_tried_again() -> None:
     assert nothing(unsent(1, tries=1, next_try_at=NOW + 1), unsent(2))
     assert letter(unsent(1, tries=1, next_try_at=NOW), unsent(2)).numbers == (1,)
+
+
+def stuck(number: int, until: float = 1.0, **more: Any) -> Unsent:
+    return unsent(number, tries=STEPS_ASIDE_AFTER, next_try_at=NOW + until, **more)
+
+
+def test_one_that_was_not_taken_several_times_steps_aside_until_its_next_try() -> None:
+    assert letter(stuck(1), unsent(2), unsent(3)).numbers == (2,)
+    assert letter(stuck(1, until=0), unsent(2)).numbers == (1,)
+    assert nothing(stuck(1))
+
+
+def test_behind_one_that_stepped_aside_the_order_holds() -> None:
+    assert nothing(stuck(1), unsent(2, tries=1, next_try_at=NOW + 1), unsent(3))
+
+
+def test_where_three_letters_stepped_aside_it_is_the_target_that_is_away() -> None:
+    aside = [stuck(number, until=number) for number in range(1, MOST_ASIDE + 1)]
+    assert letter(*aside[1:], unsent(9)).numbers == (9,)
+    assert nothing(*aside, unsent(9))
+    assert letter(*aside, unsent(9, urgent=True)).numbers == (9,)
+
+
+def test_those_that_were_put_off_together_are_one_letter_that_stepped_aside() -> None:
+    assert letter(*(stuck(number) for number in range(1, 9)), unsent(9)).numbers == (9,)
+
+
+def test_what_stepped_aside_is_in_no_letter_of_others() -> None:
+    told = letter(stuck(1, at=NOW - 9), unsent(2, at=NOW - 9), unsent(3, at=NOW - 9), held_until=held(NOW))
+    assert told.numbers == (2, 3)
 
 
 def test_urgent_news_does_not_wait_for_other_news_that_has_to_be_tried_again() -> None:

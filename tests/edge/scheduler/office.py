@@ -77,6 +77,8 @@ class DeskNotes:
             "active_sessions": 0,
             "capacity": {"known": False},
             "calls_avoided": self.ticks,
+            "heartbeats_avoided": 0,
+            "heartbeats": {},
         }
 
     async def tick(self) -> Mapping[str, object]:

@@ -23,6 +23,7 @@ from tests.core.scheduler.test_letters import a_roster
 from tests.edge.asgi import Client, Talk
 from tests.edge.scheduler.office import JSON, Denials
 from tests.fresh_board import fresh_board
+from tests.on_the_board import notices
 from tests.shell.scheduler.test_notifier import FlakyBoard
 
 TOKEN = "token-of-the-alert-bridge"
@@ -104,7 +105,7 @@ class Bridge:
 
     @property
     def kept(self) -> list[Notice]:
-        return [notice for _, notice in self.store.notices_pending(1000)]
+        return notices(self.store)
 
     async def keeps(self, *alerts: Any, **more: Any) -> list[Notice]:
         talk = await self.post(message(*alerts, **more))

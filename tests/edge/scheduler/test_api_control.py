@@ -83,6 +83,8 @@ async def test_status_tells_what_the_daemon_and_what_the_board_know(office: Offi
         "capacity",
         "paused",
         "calls_avoided",
+        "heartbeats_avoided",
+        "heartbeats",
     }
     assert status["tasks_summary"] == {
         "pending": 1,

@@ -4,8 +4,10 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -16,6 +18,7 @@ from scheduler.core.beats import Beat, Planned
 from shared import clock
 from tests.edge.scheduler.commands import OURS
 from tests.fresh_board import fresh_board
+from tests.on_the_board import history
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -76,6 +79,14 @@ def asked(run: Run, *words: str) -> dict[str, Any]:
     return answer
 
 
+def test_the_next_one_is_told_by_the_clocks_of_the_zone_beside_it(run: Run, store: Store) -> None:
+    due = [asked(run, "--dry-run")["next_due"]]
+    first = run("coo", "--dry-run")[1].splitlines()[0]
+    due.append(asked(run, "--dry-run")["next_due"])  # it may have come meanwhile
+    there = [f"{datetime.fromisoformat(each).astimezone(ZoneInfo('Asia/Shanghai')):%F %T}" for each in due]
+    assert first.rpartition(": ")[2] in there
+
+
 def test_a_dry_run_shows_what_waits_and_would_be_done_and_writes_nothing(run: Run, store: Store) -> None:
     code, out, err = run("coo", "--dry-run")
     assert (code, err) == (0, "")
@@ -90,7 +101,7 @@ def test_a_dry_run_shows_what_waits_and_would_be_done_and_writes_nothing(run: Ru
     assert "Would be on the board: write it down" in out
     assert lines[-2:] == ["Result: 2 new", "Nothing was written: this was a dry run."]
     assert store.last_event() == 0
-    assert beats.history(store, "coo") == []
+    assert history(store, "coo") == []
 
 
 def test_in_json_it_is_one_value_with_everything(run: Run) -> None:
@@ -114,11 +125,11 @@ def test_without_it_what_is_new_is_on_the_board_and_the_heartbeat_written_down(
     found = asked(run)
     assert (found["dry_run"], found["started"], found["new"]) == (False, 2, ["T-0001", "T-0002"])
     assert store.task("T-0001").title == "write it down"
-    (beat,) = beats.history(store, "coo")
+    (beat,) = history(store, "coo")
     assert (beat.found, beat.started, beat.reason) == (2, 2, "2 new")
     again = asked(run)
     assert (again["started"], again["unchanged"], again["reason"]) == (0, True, "nothing new")
-    assert len(beats.history(store, "coo")) == 2
+    assert len(history(store, "coo")) == 2
 
 
 def test_what_is_planned_stays_planned(run: Run, store: Store) -> None:

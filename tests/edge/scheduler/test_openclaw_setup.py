@@ -6,6 +6,7 @@ import os
 import shlex
 import stat
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 import pytest
 
 from scheduler.__main__ import main
+from scheduler.openclaw_setup import command
 from scheduler.openclaw_setup.roster_text import CannotAddError, with_agents
-from scheduler.openclaw_setup.saved import NAME
+from scheduler.openclaw_setup.saved import NAME, write_whole
 from scheduler.roster import read_roster
+from shared.errors import StartError
 from tests.edge.scheduler import openclaw_configured
 
 KEY = "nvapi-canary-0123456789-stays-inside"
@@ -405,6 +408,75 @@ def test_a_roster_that_would_be_wrong_stays_as_it_was(place: Place) -> None:
     assert (said.code, "would not be right" in said.err) == (1, True)
     assert roster.read_text() == "agents:\n  boss: {}\n"
     assert place.is_untouched()
+
+
+def test_where_openclaw_does_not_take_the_change_nobody_is_added_to_the_roster(place: Place) -> None:
+    roster = place.directory / "agents.yaml"
+    roster.write_text("agents:\n  boss: {}\n")
+    place.play(patch_refused=True)
+    said = place.run("apply", "--yes", "--add-agents", SCHEDULER_AGENTS_FILE=str(roster))
+    assert (said.code, "it was taken back" in said.err) == (1, True)
+    assert roster.read_text() == "agents:\n  boss: {}\n"
+
+
+def test_a_roster_that_cannot_be_written_in_the_end_leaves_openclaw_set_up_and_says_so(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def only_looked_at(_file: Path, _ids: Sequence[str], *, dry_run: bool = False) -> None:
+        if not dry_run:
+            raise StartError("the roster cannot be changed")
+
+    monkeypatch.setattr(command, "add_agents", only_looked_at)
+    said = place.run("apply", "--yes", "--add-agents")
+    assert said.code == 1
+    assert said.err.splitlines()[-2:] == [
+        "the roster cannot be changed",
+        "OpenClaw itself is set up; agent-scheduler openclaw undo takes that back",
+    ]
+    assert place.run("apply", "--yes", "--add-agents").err.splitlines() == ["the roster cannot be changed"]
+    assert place.run("undo", "--yes").code == 0
+    assert place.is_untouched()
+
+
+def test_a_configuration_that_is_a_link_stays_one(place: Place) -> None:
+    real = place.directory / "dotfiles" / "openclaw.json"
+    real.parent.mkdir()
+    place.file.rename(real)
+    place.file.symlink_to(real)
+    assert place.run("apply", "--yes").code == 0
+    assert place.run("undo", "--yes").code == 0
+    assert place.file.is_symlink()
+    assert real.read_text() == ORIGINAL
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+
+
+def test_what_undoes_a_change_has_its_name_on_the_disk_before_the_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def watched(fd: int) -> None:
+        fsync(fd)
+        synced.append(Path(f"/proc/self/fd/{fd}").readlink())
+
+    monkeypatch.setattr(os, "fsync", watched)
+    write_whole(tmp_path / "kept.json", b"{}", 0o600)
+    assert synced[-1] == tmp_path
+    assert (tmp_path / "kept.json").read_bytes() == b"{}"
+
+
+def test_control_characters_in_what_openclaw_says_do_not_reach_the_terminal(place: Place) -> None:
+    place.play(jobs=[{**BEAT, "name": "\x1b]0;mine\x07"}], refused="disable")
+    said = place.run("apply", "--yes")
+    assert (said.code, "\x1b" in said.err + said.out) == (1, False)
+    assert "\\x1b]0;mine\\x07 cannot be disabled" in said.err
+    place.play(refused="")
+    assert place.run("apply", "--yes").code == 0
+    place.play(refused="enable")
+    said = place.run("undo", "--yes")
+    assert "automation \\x1b]0;mine\\x07: cannot enable" in said.out
+    assert "\x1b" not in said.out
 
 
 def test_a_roster_in_one_line_is_the_operators_to_change(place: Place) -> None:

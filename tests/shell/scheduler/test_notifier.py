@@ -16,7 +16,7 @@ from scheduler.blackboard import outbox
 from scheduler.blackboard.errors import BoardBroken, BoardBusy
 from scheduler.blackboard.store import Store
 from scheduler.core.records import Notice
-from scheduler.notifications.letters import Letter
+from scheduler.notifications.letters import STEPS_ASIDE_AFTER, Letter
 from scheduler.notifications.notifier import EVERY_SECONDS, LAST_SECONDS, Notifier
 from scheduler.notifications.outcomes import Later, Never, Outcome, Told
 from scheduler.notifications.retrying import LEAST_TRIES
@@ -25,6 +25,7 @@ from shared import clock
 from tests.core.scheduler.test_letters import a_roster
 from tests.edge.scheduler.office import InlineBoard
 from tests.fresh_board import fresh_board
+from tests.on_the_board import unsent
 
 START = 1_800_000_000.0  # 2027-01-15 08:00 UTC
 BOT = FeishuTarget(SecretStr("https://feishu.example/hook/1"), SecretStr("s"))
@@ -207,9 +208,9 @@ async def test_what_will_never_be_taken_is_said_in_the_log_with_the_reason(
 async def test_after_a_day_of_trying_it_goes_to_the_log(bench: Bench, autojump_clock: MockClock) -> None:
     bench.chat.outcomes = [Later("still away")] * 2
     bench.store.tell([Notice("coo", "old", "one", START - 24 * 3600)])
-    ((number, _),) = bench.store.notices_pending(1)
+    (waiting,) = unsent(bench.store)
     for _ in range(LEAST_TRIES - 2):
-        outbox.put_off(bench.store, [number], until=START, error="away")
+        outbox.put_off(bench.store, [waiting.number], until=START, error="away")
     with capture_logs() as lines:
         async with bench.running():
             await trio.sleep(1)
@@ -242,6 +243,17 @@ async def test_thousands_that_wait_for_one_target_delay_no_other(
         await trio.sleep(1)
         assert bench.bot.texts == ["quick"]
         assert bench.chat.texts == ["0"]
+
+
+async def test_one_message_that_a_target_does_not_take_does_not_hold_up_the_others_for_a_day(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
+    bench.chat.outcomes = [Later("too odd")] * STEPS_ASIDE_AFTER
+    bench.tell("odd", "two", "three")
+    async with bench.running():
+        await trio.sleep(150)
+    assert bench.chat.texts == [*["odd"] * STEPS_ASIDE_AFTER, "two", "three"]
+    assert bench.waiting == 1
 
 
 async def test_quiet_hours_hold_news_back_until_they_end(bench: Bench, autojump_clock: MockClock) -> None:

@@ -20,6 +20,7 @@ from scheduler.core.task import Draft
 from scheduler.watchman import EVERY_SECONDS, Watchman, disk_free, work_on
 from shared import clock
 from tests.fresh_board import fresh_board
+from tests.on_the_board import notices
 from tests.shell.scheduler.test_notifier import START, FlakyBoard
 
 BLOCKED = Facts(capacity=Capacity(known=True, blocked=Blocked("no_credits", None)))
@@ -40,7 +41,7 @@ class Bench:
 
     @property
     def told(self) -> list[str]:
-        return [notice.text for _, notice in self.store.notices_pending(100)]
+        return [notice.text for notice in notices(self.store)]
 
     async def _look(self) -> Facts:
         await trio.lowlevel.checkpoint()
@@ -72,7 +73,7 @@ async def test_what_is_wrong_stands_in_the_outbox_and_somebody_is_woken(
             nursery.cancel_scope.cancel()
     assert bench.told == [
         "The model API is blocked: no_credits. Nothing is started.",
-        "The model API is no longer blocked, after 0 min.",
+        "The model API is no longer blocked, after 30 s.",
     ]
     assert bench.woken == 2
     assert [line["event"] for line in lines] == ["alarm", "alarm"]
