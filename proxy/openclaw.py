@@ -6,6 +6,8 @@ headers per provider, not per agent. The shapes were measured on OpenClaw 2026.9
 
 from collections.abc import Iterable
 
+from shared.addresses import http_url
+
 # Something to replace: what an account may use is in its own list of models.
 DEFAULT_MODELS = ("deepseek-ai/deepseek-v3",)
 
@@ -16,13 +18,10 @@ TIMEOUT_SECONDS = 900
 # Plain ``nvidia`` has no header: a header would win over the ``metadata.priority`` that an agent may set.
 PRIORITIES = {"nvidia": None, "nvidia-urgent": "urgent", "nvidia-high": "high", "nvidia-low": "low"}
 
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound
-
 
 def base_url(host: str, port: int) -> str:
     """Where a client on the same machine reaches the proxy."""
-    host = _ANY_ADDRESS.get(host, host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+    return f"{http_url(host, port)}/v1"
 
 
 def client_key(*, own_key: bool, known_clients: bool) -> str:

@@ -1,11 +1,11 @@
 """`agent-scheduler pause` and `resume`: written on the board, where the daemon of now or later sees it."""
 
-import re
 from getpass import getuser
 from math import inf
 
 from scheduler.blackboard.errors import BoardError
 from scheduler.blackboard.opening import open_board
+from scheduler.core.durations import parse_duration
 from scheduler.core.errors import Refused
 from scheduler.core.snapshot import EVERYBODY
 from scheduler.core.task import agent_name
@@ -13,7 +13,6 @@ from scheduler.settings import Settings
 from shared import clock
 from shared.errors import StartError
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 LONGEST_SECONDS = 10 * 366 * 86_400.0
 """As over HTTP: longer is for ever, which has a way of its own to be said."""
 
@@ -34,9 +33,8 @@ def resume(settings: Settings, agent: str | None) -> str:
 
 def seconds(text: str) -> float:
     """`90s`, `30m`, `2h`, `1.5d`, or a plain number of seconds."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)", text.strip())
-    found = 0.0 if match is None else float(match[1]) * _UNITS[match[2] or "s"]
-    if not 0 < found <= LONGEST_SECONDS:
+    found = parse_duration(text) or parse_duration(f"{text}s")
+    if found is None or not 0 < found <= LONGEST_SECONDS:
         raise StartError(
             f"--for is {text!r}; expected a duration such as 90s, 30m, 2h or 1d, ten years at most",
             exit_code=2,

@@ -5,9 +5,9 @@ import json
 from typing import Any, Final
 
 from scheduler.settings import Settings
+from shared.addresses import reachable
 
 _MOST_BYTES: Final = 1024 * 1024
-_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared, not bound
 
 
 class NoDaemonError(Exception):
@@ -20,7 +20,7 @@ class NotUnderstoodError(NoDaemonError):
 
 def ask(settings: Settings, method: str, path: str, *, seconds: float, token: str = "") -> tuple[int, Any]:
     """The status and the JSON of the answer. Raises NoDaemonError."""
-    host = _EVERYWHERE.get(settings.host, settings.host)
+    host = reachable(settings.host)
     headers = {"Accept": "application/json", "Content-Type": "application/json"}
     if token:
         headers["Authorization"] = f"Bearer {token}"

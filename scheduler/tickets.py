@@ -4,15 +4,12 @@ The agent gets the path, never the token: a prompt is kept in transcripts, and s
 """
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 from scheduler.core.claims import ClaimToken
-
-_PRIVATE: Final = 0o600
+from shared.files import replace_file
 
 
 class Tickets:
@@ -34,14 +31,7 @@ class Tickets:
 
     @staticmethod
     def _keep(path: Path, ticket: Mapping[str, object]) -> None:
-        draft = path.with_suffix(".new")
-        draft.unlink(missing_ok=True)
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _PRIVATE)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            json.dump(ticket, file)
-            file.flush()
-            os.fsync(fd)
-        draft.rename(path)
+        replace_file(path, json.dumps(ticket).encode())
 
     def move_here(self) -> None:
         """Blocks. The runs of the process before this one find this one, if it listens elsewhere."""

@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from shared.errors import StartError
+from shared.files import sync_directory
 from shared.settings.keys import read_key
 
 _TOKEN_BYTES: Final = 32
@@ -60,7 +61,7 @@ def _make(file: Path) -> str:
             os.link(draft, file)
         finally:
             draft.unlink(missing_ok=True)
-        _sync_directory(file.parent)
+        sync_directory(file.parent)
     except FileExistsError:
         return _read(file) or _make(file)
     except OSError as error:
@@ -75,12 +76,3 @@ def _write(file: Path, token: str) -> None:
         stream.write(f"{token}\n")
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _sync_directory(directory: Path) -> None:
-    """The file's name is kept by the directory, which a power cut may else forget."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -21,6 +21,7 @@ from scheduler.core.change import Change
 from scheduler.core.claims import ClaimToken, expired, hash_of, holder
 from scheduler.core.commands import Explain
 from scheduler.core.errors import Code, Refused
+from scheduler.core.notices import Unsent
 from scheduler.core.records import (
     Attempt,
     Comment,
@@ -154,9 +155,9 @@ class ModelStore:
     def agents(self) -> Mapping[str, AgentRecord]:
         return dict(self._agents)
 
-    def notices_pending(self, limit: int) -> Sequence[tuple[int, Notice]]:
+    def unsent(self) -> list[Unsent]:
         with self._lock:
-            return [each for each in self._outbox.items() if each[0] not in self._told][:limit]
+            return [Unsent(*each) for each in self._outbox.items() if each[0] not in self._told]
 
     def notices_count(self) -> int:
         with self._lock:
@@ -371,7 +372,7 @@ class ModelStore:
             _check_keepable(notices)
             self._add(notices)
 
-    def notice_done(self, number: int, now: float) -> None:
+    def cross_off(self, number: int, now: float) -> None:
         with self._lock:
             if number in self._outbox:
                 self._told.setdefault(number, now)

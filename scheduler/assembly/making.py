@@ -13,6 +13,7 @@ from scheduler.demo import DemoRunner
 from scheduler.gateway import Gateway
 from scheduler.runs import OpenClawRunner, Runner
 from scheduler.settings import Settings
+from shared.addresses import http_url
 from shared.redaction import Redactor
 from shared.serving import address
 
@@ -53,6 +54,4 @@ def runner_of(
 
 def url_of(port: socket.socket) -> str:
     """Where a run on this machine reaches the API."""
-    bound, number = address(port)
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, bound)  # noqa: S104 - compared, not bound
-    return f"http://[{reachable}]:{number}" if ":" in reachable else f"http://{reachable}:{number}"
+    return http_url(*address(port))

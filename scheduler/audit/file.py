@@ -26,6 +26,7 @@ import msgspec
 
 from scheduler.audit.record import AuditRecord, as_json
 from shared import clock
+from shared.files import sync_directory
 
 CURRENT: Final = "audit.jsonl"
 
@@ -80,7 +81,7 @@ class FileStore:
                 _write_all(fd, b"\n" * is_torn + b"".join(lines[:count]))
                 os.fsync(fd)
                 if not size:
-                    _sync_names(self._directory)
+                    sync_directory(self._directory)
             except OSError:
                 with suppress(OSError):  # a disk that refuses this too leaves a torn line, see above
                     os.ftruncate(fd, size)
@@ -135,7 +136,7 @@ class FileStore:
         else:
             new.unlink()
             path.unlink()
-        _sync_names(self._directory)
+        sync_directory(self._directory)
         return dropped
 
     def _numbered(self) -> list[Path]:
@@ -183,12 +184,3 @@ def _write_all(fd: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(fd, rest) :]
-
-
-def _sync_names(directory: Path) -> None:
-    """A file that is synced can still lose its name in a power cut."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -18,11 +18,12 @@ from types import TracebackType
 from typing import Final, Self
 
 from scheduler.blackboard.errors import BoardBroken, BoardUnavailable
-from scheduler.blackboard.files import make_directory, sync_directory
+from scheduler.blackboard.files import make_directory
 from scheduler.blackboard.queries import Received
 from scheduler.core.errors import Code, Refused
 from scheduler.core.records import Output
 from scheduler.core.task import shortened
+from shared.files import sync_directory
 
 __all__ = ["Received", "Receiver", "check_name", "discard", "locate", "place", "take_back"]
 

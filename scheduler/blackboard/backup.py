@@ -22,10 +22,10 @@ from scheduler.blackboard.alone import lock_beside
 from scheduler.blackboard.database import dump_command, restore_command, sqlite_path
 from scheduler.blackboard.errors import BoardBroken, BoardBusy, BoardUnavailable
 from scheduler.blackboard.faults import sqlite_fault
-from scheduler.blackboard.files import sync_directory
 from scheduler.blackboard.schema import LATEST, OURS
 from scheduler.blackboard.sqlite import connect_to, copy_database, problem_in
 from shared import clock
+from shared.files import sync_directory
 
 BUSY_SECONDS: Final = 10.0
 

@@ -44,11 +44,6 @@ def note(store: Store, beat: Beat) -> bool:
     return store.transactions.write(_insert, beat)
 
 
-def history(store: Store, agent: str, most: int = 100) -> Sequence[Beat]:
-    """What became of the agent's last ones, the newest first."""
-    return store.transactions.read(_history, agent, most)
-
-
 def waiting(store: Store, agent: str) -> Sequence[str | None]:
     """Why each of the agent's pending tasks waits; None: nobody has said yet."""
     return store.transactions.read(_waiting, agent)
@@ -82,12 +77,6 @@ _PRUNE: Final = delete(heartbeats).where(
     heartbeats.c.due_at < bindparam("before"), heartbeats.c.fired_at.is_not(None)
 )
 _PRUNE_OF: Final = _PRUNE.where(heartbeats.c.agent == bindparam("its_agent"))
-_HISTORY: Final = (
-    select(heartbeats.c.agent, heartbeats.c.due_at, heartbeats.c.fired_at, heartbeats.c.result)
-    .where(heartbeats.c.agent == bindparam("its_agent"), heartbeats.c.fired_at.is_not(None))
-    .order_by(heartbeats.c.fired_at.desc())
-    .limit(bindparam("most"))
-)
 _WAITING: Final = select(tasks.c.waiting_because).where(
     tasks.c.status == Status.PENDING.value,
     tasks.c.assignee == bindparam("its_agent"),
@@ -154,11 +143,6 @@ def _row_of(planned: Planned) -> dict[str, Any]:
     )
 
 
-def _history(connection: Connection, agent: str, most: int) -> Sequence[Beat]:
-    rows = connection.execute(_HISTORY, {"its_agent": agent, "most": most})
-    return [_beat(*row) for row in rows]
-
-
 def _waiting(connection: Connection, agent: str) -> Sequence[str | None]:
     return connection.execute(_WAITING, {"its_agent": agent}).scalars().all()
 
@@ -180,7 +164,7 @@ class _Result(msgspec.Struct):
     """What another release wrote may have less, or more."""
 
     seconds: float = 0.0
-    ok: bool = True
+    ok: bool = False
     reason: str = ""
     found: int = 0
     started: int = 0
@@ -203,7 +187,13 @@ def _rule(result: str | None) -> str:
         return ""
 
 
-def _beat(agent: str, due_at: float, fired_at: float, result: str | None) -> Beat:
+BEAT: Final = (heartbeats.c.agent, heartbeats.c.due_at, heartbeats.c.fired_at, heartbeats.c.result)
+"""The columns that `beat_of` reads."""
+
+
+def beat_of(row: Any) -> Beat:
+    """One whose result nobody can read has fired, and that is all that is known of it."""
+    agent, due_at, fired_at, result = row
     try:
         known = msgspec.json.decode(result or "{}", type=_Result)
     except msgspec.DecodeError:

@@ -28,7 +28,6 @@ _PILES: Final = (
         tasks.c.status,
         func.count(),
         func.min(func.coalesce(tasks.c.pending_since, tasks.c.created_at)),
-        func.sum(tasks.c.attempt),
     )
     .where(in_states(OPEN), tasks.c.archived_at.is_(None))
     .group_by(_WHOSE, tasks.c.status)
@@ -44,8 +43,6 @@ _LOADS: Final = (
         attempts.c.agent,
         func.count(),
         func.sum(func.coalesce(attempts.c.ended_at, bindparam("now")) - _BEGUN),
-        func.sum(attempts.c.tokens),
-        func.sum(attempts.c.throttled),
     )
     .where(attempts.c.claimed_at >= bindparam("since"), attempts.c.run != Run.NONE.value)
     .group_by(attempts.c.agent)
@@ -66,16 +63,15 @@ def _facts(connection: Connection, since: float, now: float) -> BoardFacts:
     records = agents.records(connection)
     return BoardFacts(
         piles=tuple(
-            Pile(agent, STATUS[status], count, oldest, int(spent))
-            for agent, status, count, oldest, spent in connection.execute(_PILES)
+            Pile(agent, STATUS[status], count, oldest)
+            for agent, status, count, oldest in connection.execute(_PILES)
         ),
         holdings=tuple(
             Holding(agent, task_id(number), suspect is not None)
             for agent, number, suspect in connection.execute(_HOLDINGS)
         ),
         loads=tuple(
-            Load(agent, runs, max(0.0, seconds), int(tokens), int(throttled))
-            for agent, runs, seconds, tokens, throttled in connection.execute(_LOADS, time)
+            Load(agent, runs, max(0.0, seconds)) for agent, runs, seconds in connection.execute(_LOADS, time)
         ),
         reasons=tuple(
             Reason(agent, because, count) for agent, because, count in connection.execute(_REASONS)

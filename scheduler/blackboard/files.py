@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from shared.files import sync_directory
+
 
 def create_private(path: Path) -> None:
     """An empty file, 0600, in directories that are 0700 where they were missing. Raises OSError."""
@@ -27,15 +29,6 @@ def make_directory(path: Path) -> None:
 
 def sync(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def sync_directory(path: Path) -> None:
-    """A file that is synced can still lose its name in a power cut."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:

@@ -9,15 +9,23 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from scheduler.blackboard.outbox_rows import NOTICE
 from scheduler.blackboard.rows import notice_of
 from scheduler.blackboard.store import Store
 from scheduler.blackboard.tables import outbox
 from scheduler.core.notices import Unsent
 
+_NOTICE: Final = (
+    outbox.c["to"],
+    outbox.c.cause,
+    outbox.c.text,
+    outbox.c.at,
+    outbox.c.urgent,
+    outbox.c.card,
+)
+"""The columns that `notice_of` reads."""
 _ADDRESSEES: Final = select(outbox.c["to"]).where(outbox.c.done_at.is_(None)).distinct()
 _UNSENT: Final = (
-    select(outbox.c.number, outbox.c.tries, outbox.c.next_try_at, *NOTICE)
+    select(outbox.c.number, outbox.c.tries, outbox.c.next_try_at, *_NOTICE)
     .where(outbox.c.done_at.is_(None), outbox.c["to"].in_(bindparam("names", expanding=True)))
     .order_by(outbox.c.urgent.desc(), outbox.c.number)
     .limit(bindparam("most"))

@@ -9,13 +9,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, literal, or_, select
 
 from scheduler.blackboard import reading
+from scheduler.blackboard.beats import BEAT, beat_of
 from scheduler.blackboard.rows import STATUS, TASK_FIELDS, attempt_of, event_of, task_of
 from scheduler.blackboard.store import Store
 from scheduler.blackboard.tables import attempts, events, heartbeats, outbox, tasks
+from scheduler.core.beats import Beat
 from scheduler.core.records import Attempt, Event, Run
 from scheduler.core.states import CLOSED, OPEN, Status
 from scheduler.core.task import Task, task_id
@@ -101,20 +102,6 @@ class Collected:
     used: tuple[Used, ...]
     beats: tuple[Beats, ...]
     missing: tuple[Missing, ...]
-
-
-class _Result(msgspec.Struct):
-    """What a heartbeat wrote down (`core.beats.Beat`), as far as it concerns a report."""
-
-    ok: bool = False
-    unchanged: bool = False
-    pending: int = 0
-    found: int = 0
-    started: int = 0
-    deferred: int = 0
-    skipped: int = 0
-    failed: int = 0
-    unavailable: dict[str, str] = {}
 
 
 def collect(store: Store, since: float, until: float) -> Collected:
@@ -212,7 +199,7 @@ _USED: Final = (
     .order_by(attempts.c.agent)
 )
 _BEATS: Final = (
-    select(heartbeats.c.agent, heartbeats.c.result)
+    select(*BEAT)
     .where(heartbeats.c.fired_at >= bindparam("since"), heartbeats.c.fired_at <= bindparam("until"))
     .order_by(heartbeats.c.fired_at.desc())
     .limit(MOST_HEARTBEATS)
@@ -229,7 +216,7 @@ _FIRST_EVENT: Final = select(events.c.at).order_by(events.c.number).limit(1)
 
 def _collect(connection: Connection, since: float, until: float) -> Collected:
     time = {"since": since, "until": until, "after": reading.last_event(connection) - MOST_EVENTS}
-    results = [(agent, _result(text)) for agent, text in connection.execute(_BEATS, time)]
+    fired = [beat_of(row) for row in connection.execute(_BEATS, time)]
     closed = {STATUS[status]: count for status, count in connection.execute(_CLOSED_COUNTS, time)}
     return Collected(
         counts=reading.counts(connection),
@@ -248,8 +235,8 @@ def _collect(connection: Connection, since: float, until: float) -> Collected:
             Used(agent, count, int(turns or 0), int(tokens or 0), int(throttled or 0))
             for agent, count, turns, tokens, throttled in connection.execute(_USED, time)
         ),
-        beats=_beats(results),
-        missing=_missing([result for _, result in results]),
+        beats=_beats(fired),
+        missing=_missing(fired),
     )
 
 
@@ -258,10 +245,10 @@ def _open(connection: Connection, status: Status) -> tuple[Task, ...]:
     return tuple(map(task_of, rows))
 
 
-def _beats(results: Sequence[tuple[str, _Result]]) -> tuple[Beats, ...]:
-    by_agent: defaultdict[str, list[_Result]] = defaultdict(list)
-    for agent, result in results:
-        by_agent[agent].append(result)
+def _beats(fired: Sequence[Beat]) -> tuple[Beats, ...]:
+    by_agent: defaultdict[str, list[Beat]] = defaultdict(list)
+    for each in fired:
+        by_agent[each.agent].append(each)
     return tuple(
         Beats(
             agent,
@@ -271,26 +258,16 @@ def _beats(results: Sequence[tuple[str, _Result]]) -> tuple[Beats, ...]:
             deferred=sum(each.deferred for each in mine),
             skipped=sum(each.skipped for each in mine),
             failed=sum(each.failed for each in mine),
-            avoided=sum(
-                each.ok and each.unchanged and not each.started and not each.pending for each in mine
-            ),
+            avoided=sum(each.avoided for each in mine),
         )
         for agent, mine in sorted(by_agent.items())
     )
 
 
-def _missing(results: Sequence[_Result]) -> tuple[Missing, ...]:
-    """The newest result comes first."""
+def _missing(fired: Sequence[Beat]) -> tuple[Missing, ...]:
+    """The newest comes first."""
     reasons: defaultdict[str, list[str]] = defaultdict(list)
-    for each in results:
+    for each in fired:
         for source, why in each.unavailable.items():
             reasons[source].append(why)
     return tuple(Missing(source, len(each), each[0]) for source, each in sorted(reasons.items()))
-
-
-def _result(text: str | None) -> _Result:
-    """One that has not come to its end, or that another release wrote, counts as fired and nothing else."""
-    try:
-        return msgspec.json.decode(text or "{}", type=_Result)
-    except msgspec.DecodeError:
-        return _Result()

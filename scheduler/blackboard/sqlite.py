@@ -27,8 +27,9 @@ from sqlalchemy import Connection, Engine, QueuePool, create_engine
 
 from scheduler.blackboard.errors import BoardBroken, BoardBusy, BoardUnavailable
 from scheduler.blackboard.faults import translated
-from scheduler.blackboard.files import create_private, sync, sync_directory
+from scheduler.blackboard.files import create_private, sync
 from shared import clock
+from shared.files import sync_directory
 
 READERS: Final = 4
 """Connections that are kept for reading; further ones are opened and closed as they are needed."""

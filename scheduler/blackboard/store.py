@@ -150,12 +150,8 @@ class Store:
         """What is remembered of agents."""
         return self.transactions.read(agents.records)
 
-    def notices_pending(self, limit: int) -> Sequence[tuple[int, Notice]]:
-        """What somebody has yet to be told, the oldest first."""
-        return self.transactions.read(outbox_rows.pending, limit)
-
     def notices_count(self) -> int:
-        """How many that are."""
+        """How many wait to be told."""
         return self.transactions.read(outbox_rows.count)
 
     def output_file(self, output: Output) -> Path:
@@ -272,10 +268,6 @@ class Store:
     def archived(self, task_id: str, epoch: int, *, now: float) -> None:
         """The session of that attempt's run has been put away."""
         self.transactions.write(saving.archived, number_of(task_id), epoch, now)
-
-    def notice_done(self, number: int, now: float) -> None:
-        """They were told."""
-        self.transactions.write(outbox_rows.done, number, now)
 
     def tell(self, notices: Sequence[Notice]) -> None:
         """News for the outbox. The same cause again is no news."""

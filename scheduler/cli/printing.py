@@ -8,10 +8,11 @@ reasons first and ids never; into a pipe they are plain columns. Nothing is ever
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from scheduler.core.durations import in_words
 from scheduler.wire import parse_time
 
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
@@ -78,6 +79,15 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, title: str 
     for row in (heads, *cells):
         line = "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
         say(line.rstrip())
+
+
+def columns(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table of figures, which are on the right; the first column is on the left."""
+    lines = [heads, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for first, *figures in lines:
+        cells = (f"{cell:>{width}}" for cell, width in zip(figures, widths[1:], strict=True))
+        yield "  ".join([f"{first:{widths[0]}}", *cells])
 
 
 def _draw(heads: Sequence[str], cells: Sequence[Sequence[str]], title: str) -> bool:
@@ -152,8 +162,4 @@ def ago(text: Any, now: float) -> str:
     """`3 min ago`. A moment in the future is told as now: two clocks never agree."""
     if not isinstance(text, str):
         return "-"
-    seconds = max(0, int(now - parse_time(text)))
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
+    return f"{in_words(now - parse_time(text))} ago"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from scheduler.core.durations import in_words
 from scheduler.core.snapshot import EVERYBODY
 from scheduler.core.states import OPEN, Status
 
@@ -27,8 +28,6 @@ class Pile:
     count: int
     oldest_at: float
     """since when the oldest of them has waited, or been there"""
-    attempts: int = 0
-    """spent on them so far, those under way included"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +46,6 @@ class Load:
     agent: str
     runs: int
     seconds: float
-    tokens: int = 0
-    throttled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +101,9 @@ class AgentFigures:
     """open tasks by state; states without any are missing"""
     waiting_since: float | None = None
     """of its oldest pending task"""
-    attempts: int = 0
-    """spent on its open tasks"""
     runs: int = 0
     """that began in the time"""
     run_seconds: float = 0.0
-    tokens: int = 0
-    throttled: int = 0
-
-    @property
-    def open(self) -> int:
-        """How many tasks that are not over it has."""
-        return sum(self.backlog.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +157,8 @@ def _one(
         because=_because(each for each in facts.reasons if each.agent == agent),
         backlog=backlog,
         waiting_since=min((pile.oldest_at for pile in piles if pile.status is Status.PENDING), default=None),
-        attempts=sum(pile.attempts for pile in piles),
         runs=load.runs if load else 0,
         run_seconds=load.seconds if load else 0.0,
-        tokens=load.tokens if load else 0,
-        throttled=load.throttled if load else 0,
     )
 
 
@@ -256,9 +241,9 @@ def _row(each: AgentFigures, now: float) -> tuple[str, ...]:
         str(count(Status.CLAIMED, 0) + count(Status.WORKING, 0)),
         str(count(Status.REVIEW, 0)),
         str(count(Status.BLOCKED, 0)),
-        "-" if each.waiting_since is None else lasting(now - each.waiting_since),
+        "-" if each.waiting_since is None else in_words(now - each.waiting_since),
         str(each.runs),
-        lasting(each.run_seconds),
+        in_words(each.run_seconds),
     )
 
 
@@ -281,12 +266,3 @@ def _state(each: AgentFigures) -> str:
 def _cell(text: str) -> str:
     """Foreign text must not end a cell, or a row."""
     return " ".join(text.split()).replace("|", "\\|")
-
-
-def lasting(seconds: float) -> str:
-    """`2 d`, `3 h`, `40 min`, `5 s`: in the largest unit that there are two of."""
-    whole = max(0, int(seconds))
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if whole >= 2 * size:
-            return f"{whole // size} {unit}"
-    return f"{whole} s"

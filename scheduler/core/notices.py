@@ -6,6 +6,7 @@ from scheduler.core.records import Notice
 from scheduler.core.task import Task
 
 CREATOR = "creator"
+"""Where targets are named: whoever created the task, by the target of that name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,19 +8,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import trio
 
 from scheduler.blackboard import beats
 from scheduler.blackboard.board import Board
-from scheduler.blackboard.errors import BoardBusy, BoardError
 from scheduler.blackboard.opening import open_board
 from scheduler.blackboard.store import Store
+from scheduler.cli.answering import NOT_FOUND, answer
 from scheduler.cli.printing import print_json
 from scheduler.commands import OPENCLAW, environment
 from scheduler.core.beats import Beat, Kept
 from scheduler.exchange.intake import Intake
+from scheduler.exchange.taking_over import TakingOver
 from scheduler.gateway import Gateway
 from scheduler.heartbeats.beating import account, checks_due, make_checks, with_checks
 from scheduler.heartbeats.showing import Shown, as_json, print_for_people
@@ -28,33 +28,24 @@ from scheduler.heartbeats.timetable import timetable
 from scheduler.roster import Agent, Roster, load_roster
 from scheduler.settings import Settings
 from scheduler.sources.configured import configured
-from scheduler.wire import error_json
 from shared import clock, logs
 from shared.errors import StartError
-
-UNKNOWN_AGENT: Final = 3
-UNAVAILABLE: Final = 5
-BUSY: Final = 75
 
 
 def heartbeat(
     settings: Settings, agent: str, environ: Mapping[str, str], *, dry_run: bool, json: bool
 ) -> int:
     """Prints what came of it; the exit code. Raises StartError, which with `json` is printed instead."""
-    try:
+
+    def show() -> None:
         roster = load_roster(settings)
         shown = _beat(settings, roster, _known(roster, agent), environ, dry_run=dry_run)
-    except StartError as error:
-        if not json:
-            raise
-        code = {UNKNOWN_AGENT: "not_found", UNAVAILABLE: "unavailable", BUSY: "busy"}.get(error.exit_code)
-        print_json(error_json(code or "invalid", "; ".join(error.lines)))
-        return error.exit_code
-    if json:
-        print_json(as_json(shown))
-    else:
-        print_for_people(shown)
-    return 0
+        if json:
+            print_json(as_json(shown))
+        else:
+            print_for_people(shown)
+
+    return answer(show, in_json=json)
 
 
 def _known(roster: Roster, agent: str) -> Agent:
@@ -62,7 +53,7 @@ def _known(roster: Roster, agent: str) -> Agent:
     if found is None:
         names = ", ".join(roster.agents)
         there = f"the roster has {names}" if names else "the roster is empty"
-        raise StartError(f"there is no agent {agent!r}: {there}", exit_code=UNKNOWN_AGENT)
+        raise StartError(f"there is no agent {agent!r}: {there}", exit_code=NOT_FOUND)
     return found
 
 
@@ -71,16 +62,11 @@ def _beat(
 ) -> Shown:
     # What goes wrong is in the answer; a log line would spoil it.
     logs.configure(level="CRITICAL", fmt="console", stream=sys.stderr)
+    store = open_board(settings)
     try:
-        store = open_board(settings)
-        try:
-            return trio.run(partial(_run, settings, store, roster, agent, environ, dry_run=dry_run))
-        finally:
-            store.close()
-    except BoardBusy as error:
-        raise StartError(str(error), exit_code=BUSY) from error
-    except BoardError as error:
-        raise StartError(str(error), exit_code=UNAVAILABLE) from error
+        return trio.run(partial(_run, settings, store, roster, agent, environ, dry_run=dry_run))
+    finally:
+        store.close()
 
 
 async def _run(
@@ -96,7 +82,8 @@ async def _run(
     openclaws = environment(environ, OPENCLAW, path_first=Path(sys.executable).parent)
     gateway = None if settings.runner == "demo" else Gateway(settings.openclaw, openclaws)
     sources = configured(settings, lambda: roster, environ, gateway=gateway)
-    intake = Intake(board, sources, lambda: roster, max_attempts=settings.max_attempts)
+    taking_over = TakingOver(board, sources, lambda: roster, max_attempts=settings.max_attempts)
+    intake = Intake(board, sources, lambda: roster, taking_over)
     return await one_heartbeat(board, intake, roster, agent, dry_run=dry_run)
 
 

@@ -91,10 +91,7 @@ class Heartbeats:
     def statistics(self) -> HeartbeatStatistics:
         """For the metrics and the status."""
         now = clock.wall()
-        return HeartbeatStatistics(
-            {agent: _picture(line, now) for agent, line in self._lines.items()},
-            len(self._firing),
-        )
+        return HeartbeatStatistics({agent: _picture(line, now) for agent, line in self._lines.items()})
 
     # -- when -------------------------------------------------------------------------------------------
 
@@ -246,7 +243,6 @@ def _picture(line: _Line, now: float) -> AgentHeartbeat:
         next_due_at=None if line.kept.planned is None else line.kept.planned.due_at,
         last_fired_at=line.kept.last_fired_at,
         healthy=not silent if known else None,
-        lateness=None if line.last is None else line.last.lateness,
         last=line.last,
     )
 

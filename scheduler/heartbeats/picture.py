@@ -15,10 +15,8 @@ class AgentHeartbeat:
     last_fired_at: float | None
     healthy: bool | None
     """False: none for two periods; None: its first is yet to come"""
-    lateness: float | None
-    """of the last one, in seconds; None: there was none since the start"""
     last: Beat | None
-    """likewise"""
+    """None: there was none since the start"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +24,6 @@ class HeartbeatStatistics:
     """A picture, true now."""
 
     agents: Mapping[str, AgentHeartbeat]
-    firing: int
-    """heartbeats under way, those that wait for a place included"""
 
     @property
     def healthy(self) -> Mapping[str, bool]:

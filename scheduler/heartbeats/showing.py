@@ -1,8 +1,10 @@
 """What one heartbeat found, for people and as JSON."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
-from scheduler.cli.printing import moment, say, table
+from scheduler.cli.printing import say, table
 from scheduler.core.beats import Beat
 from scheduler.core.exchange.items import Item
 from scheduler.exchange.found import Found
@@ -63,11 +65,16 @@ def _item_json(item: Item) -> Json:
         "stage": item.stage.value,
         "priority": item.priority.word,
         "creator": item.creator,
-        "waits_for": list(item.waits_for),
+        "waits_for": None if item.waits_for is None else list(item.waits_for),
         "created_at": time_json(item.created_at),
         "updated_at": time_json(item.updated_at),
         "place": item.place,
     }
+
+
+def _there(at: float, zone: str) -> str:
+    """By the clocks of the zone that is shown beside it, wherever this machine stands."""
+    return f"{datetime.fromtimestamp(at, ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}"
 
 
 def print_for_people(shown: Shown) -> None:
@@ -75,7 +82,7 @@ def print_for_people(shown: Shown) -> None:
     agent, made, schedule = shown.agent, shown.made, shown.schedule
     name = agent.id if agent.label == agent.id else f"{agent.id} ({agent.label})"
     phase = f", {schedule.phase_seconds} s later" if schedule.phase_seconds else ""
-    due = "never" if shown.next_due_at is None else moment(time_json(shown.next_due_at))
+    due = "never" if shown.next_due_at is None else _there(shown.next_due_at, schedule.zone)
     say(f"{name}: {agent.heartbeat} in {schedule.zone}{phase}; the next by itself: {due}")
     if shown.found.items:
         table(

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import structlog
 import trio
 
+from scheduler.core.openclaw.tree import as_object
 from scheduler.gateway import Gateway, OpenClawError
 
 KNOWN_FOR_SECONDS: Final = 300.0
@@ -47,7 +48,7 @@ class Registered:
             _log.warning("mcp_registration_unknown", error=str(error))
             self._known_until = trio.current_time() + UNKNOWN_FOR_SECONDS
         else:
-            self._prefix = prefix_in(_mapping(answer.get("config")), self._url)
+            self._prefix = prefix_in(as_object(answer.get("config")), self._url)
             self._known_until = trio.current_time() + KNOWN_FOR_SECONDS
         return self._prefix
 
@@ -57,11 +58,11 @@ class Registered:
 
 def prefix_in(config: Mapping[str, Any], url: str) -> str:
     """By a configuration of OpenClaw's, of which nothing is taken for granted."""
-    denied = _mapping(config.get("tools")).get("deny")
+    denied = as_object(config.get("tools")).get("deny")
     names = [name for name in denied if isinstance(name, str)] if isinstance(denied, list) else []
-    for name, server in _mapping(_mapping(config.get("mcp")).get("servers")).items():
+    for name, server in as_object(as_object(config.get("mcp")).get("servers")).items():
         of_all = {"bundle-mcp", f"{name}__*", "*"}
-        if _NAME.fullmatch(name) and _leads_to(_mapping(server), url) and not of_all.intersection(names):
+        if _NAME.fullmatch(name) and _leads_to(as_object(server), url) and not of_all.intersection(names):
             return f"{name}__"
     return ""
 
@@ -88,7 +89,3 @@ def _place(url: str) -> tuple[str, int | None, str] | None:
         return ("here" if host in _HERE else host, parts.port, parts.path.rstrip("/"))
     except ValueError:
         return None
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -5,10 +5,9 @@ import sys
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from scheduler.blackboard.errors import BoardBusy, BoardError
 from scheduler.blackboard.reporting import collect
 from scheduler.blackboard.store import Store
-from scheduler.report.answering import BUSY, UNAVAILABLE, answer
+from scheduler.cli.answering import answer
 from scheduler.report.as_json import as_json
 from scheduler.report.asking import ask
 from scheduler.report.building import build
@@ -31,11 +30,15 @@ class Form(StrEnum):
 
 def run(settings: Settings, since: str | None, form: Form) -> int:
     """Prints it; the exit code. Raises StartError."""
-    return answer(lambda: report(settings, since, form), in_json=form is Form.JSON)
+
+    def show() -> None:
+        sys.stdout.write(f"{report(settings, since, form)}\n")
+
+    return answer(show, in_json=form is Form.JSON)
 
 
 def report(settings: Settings, since: str | None, form: Form) -> str:
-    """What to print. Raises StartError: 2 for a wrong time, 5 without a board, 75 for one that is busy."""
+    """What to print. Raises BoardError, and StartError for a wrong time."""
     roster, now = load_roster(settings), clock.wall()
     zone = ZoneInfo(roster.timezone)
     try:
@@ -49,18 +52,13 @@ def report(settings: Settings, since: str | None, form: Form) -> str:
     # The sidecar's absence is told in the report; a log line would spoil it.
     logs.configure(level="CRITICAL", fmt="console", stream=sys.stderr)
     hands = Clock(zone, now)
+    store = Store.open(
+        settings.effective_database_url, artifacts=settings.state_dir / "artifacts", create=False
+    )
     try:
-        store = Store.open(
-            settings.effective_database_url, artifacts=settings.state_dir / "artifacts", create=False
-        )
-        try:
-            collected = collect(store, begin, now)
-        finally:
-            store.close()
-    except BoardError as error:
-        raise StartError(
-            str(error), exit_code=BUSY if isinstance(error, BoardBusy) else UNAVAILABLE
-        ) from error
+        collected = collect(store, begin, now)
+    finally:
+        store.close()
     made = build(collected, ask(settings), since=begin, until=now, clock=hands)
     match form:
         case Form.JSON:

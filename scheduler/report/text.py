@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from scheduler.cli.printing import clean
+from scheduler.cli.printing import clean, columns
 from scheduler.report.model import Report
-from scheduler.report.sections import Section, heading, sections, summary
+from scheduler.report.sections import heading, sections, summary
 from scheduler.report.times import Clock
 
 
@@ -25,18 +25,7 @@ def _lines(report: Report, clock: Clock) -> Iterator[str]:
                 yield f"    {line.command}"
         if section.more > 0:
             yield f"  … and {section.more:,} more"
-        yield from _table(section)
+        if section.rows:
+            yield from (f"  {line}" for line in columns(section.heads, section.rows))
         if section.note:
             yield f"  {section.note}"
-
-
-def _table(section: Section) -> Iterator[str]:
-    """The first column on the left, figures on the right."""
-    if not section.rows:
-        return
-    table = (section.heads, *section.rows)
-    widths = [max(len(row[column]) for row in table) for column in range(len(section.heads))]
-    for first, *figures in table:
-        cells = [f"{first:{widths[0]}}"]
-        cells += [f"{cell:>{width}}" for cell, width in zip(figures, widths[1:], strict=True)]
-        yield "  " + "  ".join(cells)

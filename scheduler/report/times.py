@@ -9,12 +9,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from scheduler.core.durations import in_words, parse_duration
 from scheduler.wire import parse_time
 
 DAY_SECONDS: Final = 86_400.0
 LONGEST_SECONDS: Final = 3660 * DAY_SECONDS
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd])")
 _TIME_OF_DAY: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 
 
@@ -41,15 +40,7 @@ class Clock:
 
     def ago(self, moment: float) -> str:
         """`3 min ago`. A moment in the future is told as now: two clocks never agree."""
-        return f"{span(max(0.0, self._now - moment))} ago"
-
-
-def span(seconds: float) -> str:
-    """`40 s`, `3 min`, `5 h`, `2 d`: in the largest unit of which there are two."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+        return f"{in_words(self._now - moment)} ago"
 
 
 def minute_on(day: date, minute: int, zone: ZoneInfo) -> float:
@@ -80,8 +71,7 @@ def parse_since(text: str, now: float, zone: ZoneInfo) -> float:
     text = text.strip()
     if match := _TIME_OF_DAY.fullmatch(text):
         return last_minute(now, int(match[1]) * 60 + int(match[2]), zone)
-    if match := _DURATION.fullmatch(text):
-        seconds = float(match[1]) * _UNITS[match[2]]
+    if (seconds := parse_duration(text)) is not None:
         if not 0 < seconds <= LONGEST_SECONDS:
             raise ValueError(f"{text!r} is no time that a report covers: up to ten years")
         return max(0.0, now - seconds)

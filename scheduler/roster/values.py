@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 
+from scheduler.core.durations import parse_duration
 from scheduler.roster.model import Missed, QuietHours
 from shared.settings import Expect
 from shared.settings.values import Lower, Number, base_url
 
-_UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_EVERY_SECONDS: Final = 366 * 86400
 _ANY_DAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -59,10 +59,10 @@ def _every(value: object) -> object:
     if value is False or value == "off":
         return None
     if isinstance(value, str):
-        match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([smhd])", value.strip())
-        if match is None:
+        seconds = parse_duration(value)
+        if seconds is None:
             raise ValueError
-        return float(match[1]) * _UNIT_SECONDS[match[2]]
+        return seconds
     return value
 
 

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from scheduler.heartbeats.phases import phases
-from scheduler.heartbeats.schedule import Schedule
+from scheduler.heartbeats.timetable import timetable
 from scheduler.roster import Roster
 
 MOST_A_DAY = 1440
@@ -13,7 +12,7 @@ MOST_A_DAY = 1440
 
 
 @dataclass(frozen=True, slots=True)
-class Beats:
+class PlayedBeats:
     """`closest`: seconds between the two that come nearest to each other; None: fewer than two."""
 
     fired: Mapping[str, int]
@@ -27,17 +26,13 @@ class Beats:
 
 def due_times(roster: Roster, start: float, end: float) -> Mapping[str, Sequence[float]]:
     """By agent, as the daemon would plan them."""
-    agents = list(roster.agents.values())
     most = int(MOST_A_DAY * ((end - start) / 86_400 + 1))
-    return {
-        agent.id: Schedule(agent.heartbeat, roster.timezone, phase).newest(start, end, most)
-        for agent, phase in zip(agents, phases([each.heartbeat for each in agents]), strict=True)
-    }
+    return {agent: schedule.newest(start, end, most) for agent, schedule in timetable(roster).items()}
 
 
-def beats(roster: Roster, start: float, end: float) -> Beats:
+def beats(roster: Roster, start: float, end: float) -> PlayedBeats:
     """Of the whole team."""
     due = due_times(roster, start, end)
     times = sorted(at for mine in due.values() for at in mine)
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    return Beats({agent: len(mine) for agent, mine in due.items()}, min(gaps, default=None))
+    return PlayedBeats({agent: len(mine) for agent, mine in due.items()}, min(gaps, default=None))

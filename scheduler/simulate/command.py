@@ -1,13 +1,11 @@
 """`agent-scheduler simulate`: reads what is asked, lives the day, prints it."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Final
 
-from scheduler.blackboard.errors import BoardBusy, BoardError
-from scheduler.cli.printing import clean
-from scheduler.report.answering import BUSY, UNAVAILABLE, answer
+from scheduler.cli.answering import answer
+from scheduler.cli.printing import print_json, say
 from scheduler.roster import load_roster
 from scheduler.settings import Settings
 from scheduler.simulate.copying import board_for
@@ -34,26 +32,25 @@ def run(
 ) -> int:
     """Prints it; the exit code. Raises StartError."""
 
-    def make() -> str:
+    def show() -> None:
         _check(agents, rpm, hours)
         arrivals = read_tasks(tasks) if tasks is not None else None
         result = simulated(settings, Asked(agents, rpm, hours, arrivals, seed))
-        return json.dumps(as_json(result)) if in_json else clean(as_text(result), keep="\n")
+        if in_json:
+            print_json(as_json(result))
+        else:
+            say(as_text(result))
 
-    return answer(make, in_json=in_json)
+    return answer(show, in_json=in_json)
 
 
 def simulated(settings: Settings, asked: Asked) -> Result:
-    """The day. Raises StartError: 2 for a wrong roster, 5 or 75 where the board cannot be had."""
+    """The day. Raises BoardError, and StartError for a wrong roster."""
     roster = load_roster(settings)
     # What the daemon would log in a day, it would log here in seconds.
     logs.configure(level="CRITICAL", fmt="console", stream=sys.stderr)
-    try:
-        with board_for(settings) as copied:
-            return simulate(settings, roster, copied, asked)
-    except BoardError as error:
-        code = BUSY if isinstance(error, BoardBusy) else UNAVAILABLE
-        raise StartError(str(error), exit_code=code) from error
+    with board_for(settings) as copied:
+        return simulate(settings, roster, copied, asked)
 
 
 def _check(agents: int | None, rpm: float, hours: float) -> None:

@@ -32,7 +32,7 @@ from scheduler.simulate.clock import SimulatedClock, standing_in
 from scheduler.simulate.played import NeverAway, PlayedReviewing, PlayedRunner, PlayedSidecar, StraightBoard
 from scheduler.simulate.profiles import USUAL, Profile
 from scheduler.simulate.tasks import Arrival
-from scheduler.simulate.team import Team
+from scheduler.simulate.team import PlayedTeam
 from scheduler.starter import Starter
 from scheduler.ticker import WHILE_RUNNING_SECONDS, Ticker
 from scheduler.tickets import Tickets
@@ -61,7 +61,7 @@ class Conditions:
 class Happened:
     """What only the players know; everything else stands on the board."""
 
-    team: Team
+    team: PlayedTeam
     ticks: int
     calls_avoided: int
 
@@ -74,7 +74,7 @@ class Day:
     ) -> None:
         self._store, self._directory, self._conditions = store, directory, conditions
         self._clock = SimulatedClock(conditions.start)
-        self._team = Team(
+        self._team = PlayedTeam(
             Budget(conditions.rpm),
             lambda agent: conditions.profiles.get(agent, USUAL),
             Random(conditions.seed),  # noqa: S311 - lots, not secrets

@@ -21,7 +21,7 @@ from scheduler.roster import Roster
 from scheduler.runs import Order, StartResult, StartState
 from scheduler.sidecar import Sidecar, SidecarView
 from scheduler.simulate.budget import Band
-from scheduler.simulate.team import Team
+from scheduler.simulate.team import PlayedTeam
 from shared import clock
 
 COUNT_SECONDS: Final = 60.0
@@ -30,7 +30,9 @@ COUNT_SECONDS: Final = 60.0
 class PlayedRunner:
     """A `Runner` on the team. Owner of when the next run may begin: starts keep their distance."""
 
-    def __init__(self, team: Team, spacing_seconds: float, requests: Callable[[str], int | None]) -> None:
+    def __init__(
+        self, team: PlayedTeam, spacing_seconds: float, requests: Callable[[str], int | None]
+    ) -> None:
         """`requests`: of a run of this task, if somebody has said how many."""
         self._team, self._spacing_seconds, self._requests = team, spacing_seconds, requests
         self._next_at = 0.0
@@ -137,7 +139,7 @@ class NeverAway(LastLook):
 class PlayedSidecar(Sidecar):
     """Answers for the budget, without a network."""
 
-    def __init__(self, team: Team) -> None:
+    def __init__(self, team: PlayedTeam) -> None:
         super().__init__(None)
         self._team = team
 

@@ -1,7 +1,8 @@
 """A simulated day for people, and for programs. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
+from scheduler.cli.printing import columns
 from scheduler.core.states import Status
 from scheduler.simulate.figures import Fate, Spread
 from scheduler.simulate.profiles import DEFAULT_REQUESTS, DEFAULT_SECONDS
@@ -30,7 +31,7 @@ def _lines(result: Result) -> Iterator[str]:
         f"one every {DEFAULT_SECONDS:g} s."
     )
     yield ""
-    yield from _table(
+    yield from columns(
         (
             "priority",
             "tasks",
@@ -64,7 +65,7 @@ def _lines(result: Result) -> Iterator[str]:
         f"Budget: {requests.sent:,} of {requests.allowed:,.0f} requests ({share:.1%}); "
         f"never more than {requests.most_in_a_minute} in 60 s; {requests.throttled:,} waited for it"
     )
-    yield from _table(
+    yield from columns(
         ("band", "requests", "waits p50", "p95", "max"),
         [
             (band.name.lower(), f"{spread.count:,}", *_spread(spread))
@@ -92,15 +93,6 @@ def _left(result: Result) -> Iterator[str]:
         counts = {status: sum(task.status is status for task in left) for status in Status}
         words = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
         yield f"Open at the end: {words}."
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    table = [heads, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(heads))]
-    for first, *figures in table:
-        cells = [f"{first:{widths[0]}}"]
-        cells += [f"{cell:>{width}}" for cell, width in zip(figures, widths[1:], strict=True)]
-        yield "  ".join(cells).rstrip()
 
 
 def _spread(spread: Spread) -> tuple[str, str, str]:

@@ -14,7 +14,7 @@ from scheduler.core.states import Status
 from scheduler.measures import rules_of
 from scheduler.roster import Roster
 from scheduler.settings import Settings
-from scheduler.simulate.beats import Beats, beats
+from scheduler.simulate.beats import PlayedBeats, beats
 from scheduler.simulate.copying import Copied, every_task
 from scheduler.simulate.day import Conditions, Day, Happened
 from scheduler.simulate.figures import Fate, Lane, Requests, fates, lanes, requests
@@ -55,7 +55,7 @@ class Result:
     fates: tuple[Fate, ...]
     lanes: tuple[Lane, ...]
     requests: Requests
-    beats: Beats
+    beats: PlayedBeats
     ticks: int
     calls_avoided: int
     """looks at the board that started nothing, and heartbeats"""

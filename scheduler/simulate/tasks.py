@@ -1,6 +1,5 @@
 """The tasks of a simulated day: from a file, or made up. Pure but for reading the file."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Final
 
 import yaml
 
+from scheduler.core.durations import parse_duration
 from scheduler.core.errors import Refused
 from scheduler.core.task import MAX_TITLE, Priority, agent_name
 from shared.errors import StartError
@@ -24,8 +24,6 @@ _QUIET_AT_THE_END: Final = 0.1
 """Of the time: what comes last is to have a chance to be done."""
 
 _KEYS: Final = ("title", "agent", "priority", "at", "requests")
-_DURATION: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)([smhd])")
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +126,8 @@ def _wrong(item: Mapping[object, object]) -> Iterator[str]:
 
 def seconds(value: object) -> float | None:
     """`90m`, `2h`, `1.5d`, or a number of seconds; None for anything else."""
-    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        return float(match[1]) * _UNITS[match[2]]
+    if isinstance(value, str):
+        return parse_duration(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 366 * 86_400:
         return None
     return float(value)

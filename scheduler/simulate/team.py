@@ -51,7 +51,7 @@ class Waited:
 
 
 @dataclass(slots=True)
-class Team:
+class PlayedTeam:
     """Owner of the runs and of their requests. Times in Unix seconds."""
 
     budget: Budget

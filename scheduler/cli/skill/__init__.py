@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from shared.files import replace_file
+
 PLACE: Final = Path("skills/blackboard/SKILL.md")
 """In a workspace."""
+_AS_ANY_FILE: Final = 0o666
 _OURS: Final = re.compile(r"(.*\n)<!-- written by blackboard skill install: ([0-9a-f]{64}) -->\n", re.DOTALL)
 
 
@@ -44,9 +47,7 @@ def install(workspace: Path, blackboard: Path) -> Installed:
     if before is not None and not _unedited(before):
         kept = _free(page)
         page.rename(kept)
-    draft = page.with_name(".SKILL.md.new")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(page)  # an agent reads it whole, at any moment
+    replace_file(page, text.encode(), mode=_AS_ANY_FILE)
     return Installed(page, changed=True, kept=kept)
 
 

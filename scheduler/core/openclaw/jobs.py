@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.core.openclaw.tree import Json
+from scheduler.core.openclaw.tree import Json, as_object
 
 _OPENCLAWS_OWN: Final = ("heartbeat:", "skill-collection-review:", "memory-core:")
 
@@ -28,7 +28,7 @@ def to_disable(job: Mapping[str, Json], keep: Collection[str]) -> Automation | s
     name, id_ = str(job.get("name") or job.get("id")), str(job.get("id"))
     if job.get("enabled") is not True or not _starts_turns(job) or {name, id_} & set(keep):
         return None
-    schedule = _object(job.get("schedule"))
+    schedule = as_object(job.get("schedule"))
     if str(job.get("declarationKey") or "").startswith(_OPENCLAWS_OWN):
         return f"{name}: OpenClaw's own"
     if schedule.get("kind") == "at":
@@ -38,7 +38,7 @@ def to_disable(job: Mapping[str, Json], keep: Collection[str]) -> Automation | s
 
 
 def _starts_turns(job: Mapping[str, Json]) -> bool:
-    kind = _object(job.get("payload")).get("kind")
+    kind = as_object(job.get("payload")).get("kind")
     return kind == "agentTurn" or (kind == "systemEvent" and job.get("wakeMode") == "now")
 
 
@@ -48,7 +48,3 @@ def _words(schedule: Mapping[str, Json]) -> str:
         minutes, rest = divmod(every, 60_000)
         return f"every {every / 1000:g} s" if rest else f"every {minutes} min"
     return str(schedule.get("expr") or schedule.get("kind") or "?")
-
-
-def _object(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, dict) else {}

@@ -8,7 +8,7 @@ knows of the model; a row of any other provider is all that is known.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from scheduler.core.openclaw.tree import REDACTED, Json
+from scheduler.core.openclaw.tree import REDACTED, Json, as_object
 
 PRIORITIES: Final = {"nvidia-urgent": "urgent", "nvidia-high": "high", "nvidia-low": "low"}
 """Plain `nvidia` has no header: one would win over the `metadata.priority` that an agent may set."""
@@ -25,15 +25,15 @@ _GUESSED: Final = {"contextWindow": 131072, "maxTokens": 4096}
 def model_ids(config: Json, agents_models: Sequence[str], named: Sequence[str]) -> list[str]:
     """NVIDIA's ids of all models that are written down or used, in that order, each once."""
     written = [row["id"] for name in OURS for row in rows_of(config, name)]
-    references = [*agents_models, *_references(_object(config.get("agents")))]
+    references = [*agents_models, *_references(as_object(config.get("agents")))]
     used = [model for each in references for own, _, model in [each.partition("/")] if own in OURS and model]
     return list(dict.fromkeys([*written, *used, *named]))
 
 
 def rows_of(config: Json, provider: str) -> list[dict[str, Json]]:
     """The provider's models as they are written down."""
-    providers = _object(_object(config.get("models")).get("providers"))
-    rows = _object(providers.get(provider)).get("models")
+    providers = as_object(as_object(config.get("models")).get("providers"))
+    rows = as_object(providers.get(provider)).get("models")
     return [row for row in rows if is_row(row)] if isinstance(rows, list) else []
 
 
@@ -44,12 +44,12 @@ def is_row(row: Json) -> bool:
 
 def fitting(row: Mapping[str, Json]) -> dict[str, Json]:
     """The row as the sidecar needs it; what else it says stays."""
-    return {**row, "compat": {**_object(row.get("compat")), **COMPAT}}
+    return {**row, "compat": {**as_object(row.get("compat")), **COMPAT}}
 
 
 def own_row(model: str, offered: Mapping[str, Json]) -> dict[str, Json]:
     """For `nvidia`, where nobody wrote one: it says as little as it may."""
-    known = _object(offered.get(model))
+    known = as_object(offered.get(model))
     guessed = {} if known else {"input": ["text"], **_GUESSED}
     return fitting({"id": model, "name": known.get("name") or model, **guessed})
 
@@ -59,7 +59,7 @@ def other_row(model: str, written: Sequence[Mapping[str, Json]], offered: Mappin
     row = next((row for row in written if row["id"] == model), None)
     if row is not None:
         return fitting({name: value for name, value in row.items() if not has_secrets(value)})
-    told = _object(offered.get(model))
+    told = as_object(offered.get(model))
     known = {name: told[name] for name in ("name", "contextWindow", "reasoning") if told.get(name)}
     guessed = {} if "contextWindow" in known else _GUESSED
     return fitting({"id": model, "name": model, "input": told.get("input") or ["text"], **guessed, **known})
@@ -91,7 +91,3 @@ def _texts(value: Json) -> Iterator[str]:
         for name, each in value.items():
             yield name
             yield from _texts(each)
-
-
-def _object(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, dict) else {}

@@ -51,6 +51,11 @@ def change(tree: Json, path: Path, after: Json, why: str) -> Change | None:
     return Change(path, before, after, why, next(there, 0))
 
 
+def as_object(value: Json) -> Mapping[str, Json]:
+    """Empty for what is none."""
+    return value if isinstance(value, Mapping) else {}
+
+
 def value_at(tree: Json, path: Path) -> Json | Absent:
     """What stands there."""
     for name in path:
