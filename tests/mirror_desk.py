@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import trio
+
 from scheduler.blackboard import mirrored
 from scheduler.blackboard.board import Board
 from scheduler.blackboard.queries import TaskQuery
@@ -16,10 +18,12 @@ from scheduler.core.task import Source, Task
 from scheduler.exchange.found import Found
 from scheduler.exchange.intake import Intake
 from scheduler.exchange.mirroring import Mirroring
+from scheduler.exchange.taking_over import TakingOver
 from scheduler.roster import Agent, Roster
 from scheduler.roster.model import CLASSES, agent_of
 from scheduler.sources.protocol import TaskSource
 from tests.fresh_board import fresh_board
+from tests.on_the_board import notices
 from tests.pretended_source import PretendedSource
 
 
@@ -78,11 +82,14 @@ class Desk:
 
     async def survey(self) -> None:
         self.later(1)
-        await self.intake.survey()
+        async with trio.open_nursery() as nursery:
+            for source in self.sources.values():
+                nursery.start_soon(self.intake.survey, source)
 
     async def settle(self) -> None:
         self.later(1)
-        await self.mirroring.settle()
+        for source in self.sources.values():
+            await self.mirroring.tell(source)
 
     def tasks(self) -> tuple[Task, ...]:
         return self.store.tasks(TaskQuery(archived=True)).tasks
@@ -115,14 +122,15 @@ class Desk:
         return [each.text for each in self.store.thread(f"T-{number:04d}").comments]
 
     def notices(self) -> list[tuple[str, str]]:
-        return [(notice.to, notice.text) for _, notice in self.store.notices_pending(100)]
+        return [(notice.to, notice.text) for notice in notices(self.store)]
 
     def restart(self) -> None:
         """Another process: nothing of what the one before had in mind is left."""
         board = Board(self.store)
         given: dict[Source, TaskSource] = {**self.sources}
-        self.intake = Intake(board, given, lambda: self.roster, listing_seconds=0.0)
-        self.mirroring = Mirroring(board, given, lambda: self.roster)
+        taking_over = TakingOver(board, given, lambda: self.roster)
+        self.intake = Intake(board, given, lambda: self.roster, taking_over, listing_seconds=0.0)
+        self.mirroring = Mirroring(board, given, lambda: self.roster, taking_over)
 
 
 def a_desk(directory: Path, now: float) -> Desk:

@@ -73,6 +73,9 @@ class PretendedSource:
         found = self.items.get(external_id)
         return Item(self.name, external_id, "", Stage.GONE) if found is None else found
 
+    async def look_all(self, external_ids: Sequence[str]) -> Sequence[Item]:
+        return [await self.look(each) for each in external_ids]
+
     async def claim(self, external_id: str, agent: Agent) -> str:
         await self._told("claim", external_id, agent.id)
         self._move(external_id, Stage.IN_PROGRESS, worked_on_by=agent.id)

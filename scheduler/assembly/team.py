@@ -11,6 +11,7 @@ from scheduler.core.beats import Beat
 from scheduler.core.task import Source
 from scheduler.exchange.intake import Intake
 from scheduler.exchange.mirroring import Mirroring
+from scheduler.exchange.taking_over import TakingOver
 from scheduler.gateway import Gateway
 from scheduler.heartbeats.part import Heartbeats
 from scheduler.notifications import FeishuSender, Notifier, OpenClawSender
@@ -46,8 +47,9 @@ def assemble_around(
     settings, team = given.settings, given.team
     board_of_openclaw = openclaw if settings.runner == "openclaw" else None
     sources = configured(settings, team, given.environ, gateway=board_of_openclaw)
-    intake = Intake(board, sources, team, max_attempts=settings.max_attempts)
-    mirroring = Mirroring(board, sources, team)
+    taking_over = TakingOver(board, sources, team, max_attempts=settings.max_attempts)
+    intake = Intake(board, sources, team, taking_over)
+    mirroring = Mirroring(board, sources, team, taking_over)
     heartbeats = Heartbeats(board=board, intake=intake, roster=team, after=after_heartbeat)
     feishu = FeishuSender()
     notifier = Notifier(
@@ -81,12 +83,17 @@ def assemble_around(
 
 async def _facts(settings: Settings, board: Board, ticker: Ticker, sources: Mapping[Source, Shared]) -> Facts:
     """Raises BoardError."""
-    asked = ticker.last is not None
-    sighting, statistics = ticker.sighting, [source.statistics() for source in sources.values()]
+    # While the ticker is stopped nobody looks: what the last look showed is no news of now.
+    capacity_at, sighting = ticker.capacity_at, ticker.sighting
+    asks = ticker.running and capacity_at and settings.sidecar_url
+    looks = ticker.running and sighting.at and settings.runner == "openclaw"
+    statistics = [source.statistics() for source in sources.values()]
     return Facts(
-        capacity=ticker.capacity if asked and settings.sidecar_url else None,
-        gateway_up=sighting.up if sighting.at and settings.runner == "openclaw" else None,
+        capacity=ticker.capacity if asks else None,
+        capacity_at=capacity_at,
+        gateway_up=sighting.up if looks else None,
         gateway_error=sighting.error,
+        gateway_at=sighting.at,
         sources=tuple(SourceFact(each.name, each.failures_in_a_row, each.reason) for each in statistics),
         work=await work_on(board) if ticker.running else None,
         disk_free=await disk_free(settings.state_dir),
@@ -100,4 +107,5 @@ async def _outside(settings: Settings, ticker: Ticker, sources: Mapping[Source, 
         if (each := source.statistics()).up is False
     }
     callers = ticker.activities if ticker.capacity.known else ticker.capacity.error
-    return Outside(Daemon(ticker.calls_avoided, down), callers if settings.sidecar_url else "there is none")
+    daemon = Daemon(ticker.calls_avoided, down, heartbeats_avoided=ticker.heartbeats_avoided)
+    return Outside(daemon, callers if settings.sidecar_url else "there is none")

@@ -2,7 +2,7 @@
 
 The rule: an agent of the team that took something up without us, and has not been heard of since, keeps it
 from everybody. It is asked after there, once, and then the source has it back. When many look lost at once it
-is probably us, and nothing is given back.
+is probably us, and nothing is given back. What waits for somebody's judgement has lost nobody.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -45,6 +45,9 @@ class ForeignWork:
             agent = roster.agents.get(item.agent or "")
             if agent is None or item.stage is not Stage.IN_PROGRESS:
                 continue
+            if item.judged:
+                await self._forget(item, known)
+                continue
             finding = foreign.watch(
                 item,
                 known.row,
@@ -71,20 +74,26 @@ class ForeignWork:
     ) -> None:
         match finding:
             case Suspicious(row, still):
+                # Before it is said, because it is to be said once. What we say is no sign of life, though it
+                # looks like one; so there is none, until it is known.
+                asked = replace(row, fingerprint="")
+                await self._board.write(mirrors.put, known.row, asked)
                 await source.comment(item.external_id, f"{_still(still)}: {agent.id} may be stuck.")
-                # What we said is no sign of life, though it looks like one.
                 after = await source.look(item.external_id)
                 row = replace(row, fingerprint=foreign.sign_of_life(after))
-                await self._board.write(mirrors.put, known.row, row)
+                await self._board.write(mirrors.put, asked, row)
                 _log.info("item_suspect", source=source.name, item=item.external_id, agent=agent.id)
             case Lost(row, still):
                 now_is = await source.look(item.external_id)  # the list may be a minute old
-                if now_is.stage is not Stage.IN_PROGRESS or foreign.sign_of_life(now_is) != row.fingerprint:
+                if now_is.stage is not Stage.IN_PROGRESS or now_is.judged:
+                    return
+                if foreign.sign_of_life(now_is) != row.fingerprint:
                     return
                 why = f"{_still(still)}: {agent.id} seems to be gone, so it is given back."
                 await source.release(item.external_id, agent, "", stage=source.after_recovery, why=why)
                 await self._tell(item, agent, row.told_at or 0.0, why)
-                await self._board.write(mirrors.forget, row)
+                assert known.row is not None  # it was suspect before
+                await self._board.write(mirrors.forget, known.row)
                 _log.warning("item_recovered", source=source.name, item=item.external_id, agent=agent.id)
             case _ if finding.row != known.row:
                 await self._board.write(mirrors.put, known.row, finding.row)
@@ -92,9 +101,16 @@ class ForeignWork:
     async def forget(self, source: TaskSource, seen: Iterable[Item]) -> None:
         """What was in progress there and is not any more. Raises BoardError."""
         for item in seen:
-            known = await self._board.read(mirrored.one, source.name, item.external_id)
-            if known.row is not None and known.row.task is None and item.stage is not Stage.IN_PROGRESS:
-                await self._board.write(mirrors.forget, known.row)
+            if item.stage is not Stage.IN_PROGRESS:
+                await self._forget(item, await self._board.read(mirrored.one, source.name, item.external_id))
+
+    async def _forget(self, item: Item, known: Known) -> None:
+        if known.row is None or known.row.task is not None:
+            return
+        try:
+            await self._board.write(mirrors.forget, known.row)
+        except Refused as refusal:  # it has become a task of ours meanwhile
+            _log.info("item_outdated", source=item.source, item=item.external_id, reason=refusal.message)
 
     async def _tell(self, item: Item, agent: Agent, since: float, why: str) -> None:
         cause = f"{item.source}:{item.external_id}:lost:{since:.0f}"

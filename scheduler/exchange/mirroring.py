@@ -26,7 +26,7 @@ from scheduler.blackboard.store import Store
 from scheduler.core.errors import Refused
 from scheduler.core.exchange import mirror
 from scheduler.core.exchange.following import Follow, follow
-from scheduler.core.exchange.intake import Heed, Known, standing
+from scheduler.core.exchange.intake import Heed, Known, may_come_back, standing
 from scheduler.core.exchange.items import Stage
 from scheduler.core.exchange.mirror import Claim, Effect, Finish, Keep, Mirror, Note, Release
 from scheduler.core.exchange.summary import MOST_CHARACTERS, summary
@@ -47,17 +47,6 @@ STEPS: Final = 8
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class LineStatistics:
-    """How one source keeps up, true now."""
-
-    waiting: int
-    """items that have something to be told, or are kept alive"""
-    failures: int
-    """calls in a row that it did not answer"""
-    error: str
-
-
 @dataclass(slots=True)
 class _Line:
     """What one source may have to be told. Changed by its task alone."""
@@ -69,7 +58,7 @@ class _Line:
     swept_at: float = -math.inf
     not_before: float = 0.0
     failures: int = 0
-    error: str = ""
+    """calls in a row that it did not answer"""
     woken: trio.Event = field(default_factory=trio.Event)
 
 
@@ -81,9 +70,11 @@ class Mirroring:
         board: Board,
         sources: Mapping[Source, TaskSource],
         roster: Callable[[], Roster],
+        taking_over: TakingOver,
     ) -> None:
+        """`taking_over`: the one that everybody has."""
         self._board, self._sources, self._roster = board, sources, roster
-        self._taking_over = TakingOver(board, sources, roster)
+        self._taking_over = taking_over
         self._lines = {name: _Line() for name in sources}
 
     async def run(self) -> None:
@@ -97,17 +88,10 @@ class Mirroring:
         for line in self._lines.values():
             line.woken.set()
 
-    def statistics(self) -> Mapping[Source, LineStatistics]:
-        """A picture, true now."""
-        return {
-            name: LineStatistics(len(line.open), line.failures, line.error)
-            for name, line in self._lines.items()
-        }
-
     async def _serve(self, source: TaskSource, line: _Line) -> None:
         while True:
             try:
-                seconds = await self._pass(source, line)
+                seconds = await self.tell(source)
             except BoardBroken:
                 raise
             except BoardError as error:
@@ -119,14 +103,9 @@ class Mirroring:
                 await trio.sleep(CALM_SECONDS)
             line.woken = trio.Event()
 
-    async def settle(self) -> None:
-        """One pass over every source, for whoever has no time to wait. Raises BoardError."""
-        for source in self._sources.values():
-            await self._pass(source, self._lines[source.name])
-
-    async def _pass(self, source: TaskSource, line: _Line) -> float:
-        """Tell what can be told now; seconds until there may be more. Raises BoardError."""
-        now = clock.wall()
+    async def tell(self, source: TaskSource) -> float:
+        """What can be told now; seconds until there may be more. Raises BoardError."""
+        line, now = self._lines[source.name], clock.wall()
         if not 0 <= now - line.swept_at < SWEEP_SECONDS:
             line.after, line.swept_at = None, now
         last, touched = await self._board.read(mirrored.news, source.name, line.after)
@@ -153,32 +132,34 @@ class Mirroring:
             if effect is None:
                 return mirror.due_at(task, attempt, row, now)
             try:
-                await self._step(source, known, row, task, effect)
+                goes_on = await self._step(source, known, row, task, effect)
             except SourceError as error:
                 await self._not_said(source, row, str(error))
                 line.failures += 1
-                line.error = str(error)
                 line.not_before = clock.wall() + mirror.backoff(line.failures)
             except Refused as refusal:  # somebody was faster: what is to be told now is another question
                 _log.debug("mirror_outdated", item=external_id, reason=refusal.message)
             else:
-                line.failures, line.error, line.not_before = 0, "", 0.0
+                line.failures, line.not_before = 0, 0.0
+                if not goes_on:
+                    break
         return clock.wall() + mirror.FIRST_BACKOFF_SECONDS
 
-    async def _step(self, source: TaskSource, known: Known, row: Mirror, task: Task, effect: Effect) -> None:
+    async def _step(self, source: TaskSource, known: Known, row: Mirror, task: Task, effect: Effect) -> bool:
+        """Whether there may be more to tell at once."""
         if mirror.stage_of(effect) is not None:
             asked_at = clock.wall()
             item = await source.look(row.external_id)
             taken = await self._taking_over.take(item, asked_at=asked_at)
             if taken.kind not in {Kind.SAME, Kind.FAILED}:
-                return  # what is to be told now is another question
+                return taken.kind is not Kind.LATER  # what is to be told now is another question
         begun = mirror.begun(row, effect, clock.wall())
         await self._board.write(mirrors.put, row, begun)
         try:
             handle = await self._say(source, begun, task, known.attempt, effect)
         except SourceRefusedError as error:
             await self._refused(source, known, begun, effect, str(error))
-            return
+            return True
         turns = known.attempt.turns if known.attempt is not None else 0
         said = mirror.said(begun, effect, clock.wall(), handle=handle, turns=max(turns, task.turns))
         await self._board.write(mirrors.put, begun, said)
@@ -190,6 +171,7 @@ class Mirroring:
                 task=task.id,
                 what=type(effect).__name__.lower(),
             )
+        return True
 
     async def _say(
         self, source: TaskSource, row: Mirror, task: Task, attempt: Attempt | None, effect: Effect
@@ -230,7 +212,10 @@ class Mirroring:
         _log.info("source_unavailable", source=source.name, item=row.external_id, error=error)
         if is_now is not None:
             counted = is_now if is_now.tries > row.tries else replace(is_now, tries=is_now.tries + 1)
-            await self._board.write(mirrors.put, is_now, mirror.not_said(counted, error, clock.wall()))
+            try:
+                await self._board.write(mirrors.put, is_now, mirror.not_said(counted, error, clock.wall()))
+            except Refused as refusal:  # it has learnt something meanwhile: it is looked at again anyway
+                _log.debug("mirror_outdated", item=row.external_id, reason=refusal.message)
 
     async def _refused(self, source: TaskSource, known: Known, row: Mirror, effect: Effect, why: str) -> None:
         """They will not, so what is true there holds."""
@@ -240,12 +225,15 @@ class Mirroring:
         # Our word of this moment has not arrived, whatever stands there.
         telling = tuple(each for each in row.telling if each is not mirror.stage_of(effect))
         denied, told = replace(row, telling=telling), replace(known, row=row)
-        if isinstance(effect, Keep):
+        if may_come_back(item, task, row, now):
+            missing = replace(row, missing_since=row.missing_since or now)
+            await self._board.write(mirrors.put, row, mirror.not_said(missing, why, now))
+        elif isinstance(effect, Keep):
             await self._board.write(mirrors.put, row, mirror.overruled(row, effect, row.stage, why, now))
         elif isinstance(effect, Claim) and stage is Stage.IN_PROGRESS and task.held:
             await self._taking_over.heed(Heed(Follow.HOLD, stage), item, told, now)
         elif denied.foreign(stage):
-            found = follow(task, denied, stage, alone=known.alone)
+            found = follow(task, denied, stage, alone=known.alone, worked_on_by=item.worked_on_by)
             await self._taking_over.heed(Heed(found, stage), item, told, now)
         else:
             await self._taking_over.overruled(row, mirror.overruled(row, effect, stage, why, now), why)

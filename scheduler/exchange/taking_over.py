@@ -77,7 +77,8 @@ class TakingOver:
 
     async def take(self, item: Item, *, asked_at: float, dry_run: bool = False) -> Taken:
         """`asked_at`: what the item says was true then or later. Raises BoardError."""
-        found = await self._board.read(mirrored.known, item.source, (item.external_id, *item.waits_for))
+        ids = (item.external_id, *(item.waits_for or ()))
+        found = await self._board.read(mirrored.known, item.source, ids)
         on_board = {key: each.task.id for key, each in found.items() if each.task is not None}
         return await self.decide(
             item, found.get(item.external_id, Known()), on_board, asked_at=asked_at, dry_run=dry_run
@@ -90,9 +91,10 @@ class TakingOver:
         on_board: Mapping[str, str],
         *,
         asked_at: float,
+        now_is: str | None = None,
         dry_run: bool = False,
     ) -> Taken:
-        """The same, of an item whose `known` has been read already."""
+        """The same, of an item whose `known` has been read already; `now_is`: its fingerprint, likewise."""
         now = clock.wall()
         action = intake.decide(
             item,
@@ -102,8 +104,10 @@ class TakingOver:
             asked_at=asked_at,
             now=now,
             max_attempts=self._max_attempts,
+            now_is=now_is,
         )
         if action is None:
+            await trio.lowlevel.checkpoint()  # of many that are as they were, none keeps the others waiting
             return _SAME
         try:
             async with self._one_at_a_time:
@@ -118,7 +122,9 @@ class TakingOver:
         self, action: intake.Action, item: Item, known: Known, now: float, *, dry_run: bool
     ) -> Taken:
         match action:
-            case intake.Later():
+            case intake.Later() | intake.Missing():
+                if isinstance(action, intake.Missing):
+                    await self._missing(known, now, dry_run=dry_run)
                 return _LATER
             case intake.Skip(why):
                 return Taken(Kind.SKIPPED, f"{item.source} {item.external_id} {why}")
@@ -179,7 +185,7 @@ class TakingOver:
 
         def work(task: Task, attempt: Attempt | None) -> tuple[Change, Mirror]:
             # As the task is now; but what was decided by more than the table stays decided.
-            found = follow(task, row, stage, alone=known.alone)
+            found = follow(task, row, stage, alone=known.alone, worked_on_by=item.worked_on_by)
             if found is Follow.REOPEN or action.found is Follow.HOLD:
                 found = action.found
             made = carried_out(found, task, attempt, item, stage, now=now)
@@ -211,14 +217,24 @@ class TakingOver:
         row = replace(known.row, fingerprint=action.fingerprint, missing_since=None)
         await self._board.write(mirrors.revise, known.row, row, action.fields, now=now)
 
-    async def missing(self, known: Known, now: float) -> bool:
+    async def believed(self, known: Known, *, dry_run: bool) -> bool:
         """It is gone, with many others. Whether that is to be believed by now."""
-        row = known.row
+        row, now = known.row, clock.wall()
         assert row is not None
         if row.missing_since is not None:
             return now - row.missing_since >= intake.BELIEVED_AFTER
-        await self._board.write(mirrors.put, row, replace(row, missing_since=now))
+        try:
+            await self._missing(known, now, dry_run=dry_run)
+        except Refused as refusal:  # the row has learnt something meanwhile
+            _log.info("item_outdated", source=row.source, item=row.external_id, reason=refusal.message)
         return False
+
+    async def _missing(self, known: Known, now: float, *, dry_run: bool) -> None:
+        """It is gone, and that is not believed yet."""
+        row = known.row
+        assert row is not None
+        if row.missing_since is None and not dry_run:
+            await self._board.write(mirrors.put, row, replace(row, missing_since=now))
 
     async def overruled(self, row: Mirror, settled: Mirror, why: str) -> None:
         """The source will not do what it was told: that is said on the task, and to those who should know."""

@@ -1,8 +1,10 @@
 """What a change that somebody made in a task source means for the task here, as one table.
 
 The rule: a change made there wins over what we have yet to tell. It is followed by one change of the task at
-most, and then both sides agree: nothing is told back. Two things are no change of mind: a claim there that
-ran out while its run lives on here is made anew, and work that is done is news wherever nobody knows of it.
+most, and then both sides agree: nothing is told back. Four things are no change of mind: a claim there that
+ran out while its run lives on here is made anew; work that is done is news wherever nobody knows of it; an
+agent that closes there what it works on has its result yet to hand in; and what was gone and is back in
+progress, as a document is that was away, is nobody's work there but ours.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +18,7 @@ from scheduler.core.change import Change, event
 from scheduler.core.exchange.items import Item, Stage
 from scheduler.core.exchange.mirror import OVER, Mirror, wanted
 from scheduler.core.records import Attempt
-from scheduler.core.states import Status
+from scheduler.core.states import HELD, Status
 from scheduler.core.task import BlockedBy, Task
 
 
@@ -32,6 +34,7 @@ class Follow(StrEnum):
     FREE = "free"
     """it goes on"""
     RETRY = "retry"
+    """it is tried again"""
     WITHDRAW = "withdraw"
     """it fails, with what happened there as the reason; its run is to end"""
     REOPEN = "reopen"
@@ -55,17 +58,31 @@ TABLE: Final[Mapping[Status, Mapping[Stage, Follow]]] = MappingProxyType(
 )
 
 
-def follow(task: Task, row: Mirror, stage: Stage, *, alone: bool = True) -> Follow:
-    """What somebody's having put it into `stage` leads to. `alone`: no other source has this task, too."""
-    if task.status is Status.DONE and row.told is not Stage.DONE:
+def follow(
+    task: Task, row: Mirror, stage: Stage, *, alone: bool = True, worked_on_by: str | None = None
+) -> Follow:
+    """What somebody's having put it into `stage` leads to. `alone`: no other source has this task, too.
+    `worked_on_by`: whom the source names.
+    """
+    if task.status is Status.DONE and Stage.DONE not in {row.told, row.stage}:
         return Follow.AGREE if stage in OVER else Follow.TELL
     found = TABLE[task.status][stage]
     if stage is Stage.GONE and not alone:
         return Follow.AGREE  # one of two cards for the same is one too many
+    if stage is Stage.DONE and _closed_by_its_agent(task, row, worked_on_by):
+        return Follow.AGREE
+    if task.status is Status.FAILED and row.stage is Stage.GONE and stage is Stage.IN_PROGRESS:
+        return Follow.RETRY
     if task.status is Status.BLOCKED and found in {Follow.HOLD, Follow.FREE}:
         by_hand = task.blocked_by is BlockedBy.HAND
         return found if by_hand is (found is Follow.FREE) else Follow.AGREE
     return found
+
+
+def _closed_by_its_agent(task: Task, row: Mirror, worked_on_by: str | None) -> bool:
+    """As far as can be known: it was the agent's there by our word, and nobody else is named."""
+    under_way = task.status in HELD or task.status is Status.REVIEW
+    return under_way and row.stage is row.told is Stage.IN_PROGRESS and worked_on_by in {None, task.claimant}
 
 
 def carried_out(
@@ -90,7 +107,7 @@ def settled(
     now: float,
 ) -> Mirror:
     """Both sides agree, on the task as it is now; or it is told again."""
-    told = stage if found is Follow.TELL else wanted(task, attempt, after_recovery)
+    told = stage if found in {Follow.TELL, Follow.RETRY} else wanted(task, attempt, after_recovery)
     handle = row.handle if stage is Stage.IN_PROGRESS else ""
     return replace(
         row,

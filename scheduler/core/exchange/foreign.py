@@ -21,7 +21,7 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Suspicious:
-    """Still for too long: to be said there, once; then `row`."""
+    """Still for too long: `row`, and then it is to be said there, once."""
 
     row: Mirror
     still: float
@@ -41,8 +41,12 @@ Finding = Watched | Suspicious | Lost
 def watch(
     item: Item, row: Mirror | None, *, suspect_after: float, recover_after: float, now: float
 ) -> Finding:
-    """What to make of something `in_progress` there that is not ours."""
+    """What to make of something `in_progress` there that is not ours. A row without a fingerprint takes the
+    first sign that it sees for the last one: we may have made it.
+    """
     sign = sign_of_life(item)
+    if row is not None and not row.fingerprint:
+        row = replace(row, fingerprint=sign)
     if row is None or row.stage is not Stage.IN_PROGRESS or row.fingerprint != sign or row.told_at is None:
         seen = Mirror(
             item.source,

@@ -30,6 +30,8 @@ from scheduler.core.task import Draft, Source, Task
 SOURCE_ORDER: Final = (Source.WORKBOARD, Source.MULTICA, Source.TODO, Source.BLACKBOARD)
 BELIEVED_AFTER: Final = 3600.0
 """So many gone at once are probably our mistake; what is still gone after an hour is gone."""
+AWAY_SECONDS: Final = 600.0
+"""A document may be away for a moment: a disk, a branch, an editor. What is under way waits so long."""
 
 _AT_REST: Final = frozenset({"assignee", "depends_on"})
 
@@ -88,10 +90,15 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """What was seen may be older than what is known."""
+    """What was seen may be older than what is known, or it is less than has to be known."""
 
 
-Action = Bring | Attach | Heed | Revise | Skip | Later
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """It is gone, and that is not to be believed yet."""
+
+
+Action = Bring | Attach | Heed | Revise | Skip | Later | Missing
 
 
 def decide(
@@ -103,8 +110,11 @@ def decide(
     asked_at: float,
     now: float,
     max_attempts: int = 3,
+    now_is: str | None = None,
 ) -> Action | None:
-    """`on_board`: the tasks of what it waits for. `agents`: the roster's. None: all is as it should be."""
+    """`on_board`: the tasks of what it waits for. `agents`: the roster's. `now_is`: the item's fingerprint,
+    if it is there already. None: all is as it should be.
+    """
     row, task = known.row, known.task
     if row is not None and (row.in_flight(now) or asked_at <= row.seen_at <= now):
         return Later()
@@ -112,10 +122,32 @@ def decide(
         return _new(item, task, on_board, agents, max_attempts)
     stage = standing(item, task, on_board, agents)
     if row.foreign(stage):
-        return Heed(follow(task, row, stage, alone=known.alone), stage)
+        return _heed(item, known, row, task, stage=stage, now=now)
+    if task.status is Status.PENDING and stage is Stage.DONE and row.told is Stage.IN_PROGRESS:
+        return Heed(Follow.WITHDRAW, stage)  # its agent closed it there, and left no result
     if task.status in CLOSED or stage in OVER or not made_of(task, item):
         return None if row.missing_since is None else Revise({}, row.fingerprint)
-    return _revision(item, task, row, known.theirs, on_board)
+    return _revision(item, task, row, known.theirs, on_board, now_is=now_is or fingerprint(item))
+
+
+def _heed(item: Item, known: Known, row: Mirror, task: Task, *, stage: Stage, now: float) -> Action:
+    found = follow(task, row, stage, alone=known.alone, worked_on_by=item.worked_on_by)
+    if stage is Stage.TODO and _unknown(item) and (found is Follow.REOPEN or row.stage is Stage.WAITING):
+        return Later()
+    if found is Follow.WITHDRAW and may_come_back(item, task, row, now):
+        return Missing()
+    return Heed(found, stage)
+
+
+def may_come_back(item: Item, task: Task, row: Mirror, now: float) -> bool:
+    """What waits is brought again when its document is back; work that was stopped is lost."""
+    if item.source is not Source.TODO or item.stage is not Stage.GONE or task.status is Status.PENDING:
+        return False
+    return row.missing_since is None or now - row.missing_since < AWAY_SECONDS
+
+
+def _unknown(item: Item) -> bool:
+    return item.description is None or item.waits_for is None
 
 
 def _new(
@@ -124,10 +156,12 @@ def _new(
     on_board: Mapping[str, str],
     agents: Collection[str],
     max_attempts: int,
-) -> Attach | Bring | Skip | None:
-    """Only what is to be taken up is brought, and only for an agent of the roster."""
+) -> Attach | Bring | Skip | Later | None:
+    """Only what is to be taken up is brought, and only for an agent of the roster, and whole."""
     if item.agent not in agents or item.stage is not Stage.TODO:
         return None
+    if _unknown(item):
+        return Later()
     if waits := unmet(item, on_board):
         return Skip(f"waits for {', '.join(waits)}, which is not on the board")
     return Bring(draft_of(item, on_board, max_attempts)) if task is None else Attach(task.id)
@@ -146,8 +180,8 @@ def standing(item: Item, task: Task | None, on_board: Mapping[str, str], agents:
 
 
 def unmet(item: Item, on_board: Mapping[str, str]) -> tuple[str, ...]:
-    """What it waits for that is not on the board."""
-    return tuple(each for each in item.waits_for if each not in on_board)
+    """What it waits for that is not on the board, as far as that is known."""
+    return tuple(each for each in item.waits_for or () if each not in on_board)
 
 
 def draft_of(item: Item, on_board: Mapping[str, str], max_attempts: int) -> Draft:
@@ -177,10 +211,15 @@ def made_of(task: Task, item: Item) -> bool:
 
 
 def _revision(
-    item: Item, task: Task, row: Mirror, theirs: Collection[str], on_board: Mapping[str, str]
+    item: Item,
+    task: Task,
+    row: Mirror,
+    theirs: Collection[str],
+    on_board: Mapping[str, str],
+    *,
+    now_is: str,
 ) -> Revise | None:
     """What has changed there and can change here. What it depends on in its own source is said there."""
-    now_is = fingerprint(item)
     parts = differing(row.fingerprint, now_is)
     postponed = parts & _AT_REST if task.status in HELD | {Status.REVIEW} else frozenset()
     if item.agent is None:
@@ -200,7 +239,7 @@ def _revision(
 
 
 def _dependencies(item: Item, on_board: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(on_board[each] for each in item.waits_for if each in on_board))
+    return tuple(dict.fromkeys(on_board[each] for each in item.waits_for or () if each in on_board))
 
 
 # -- of many items ----------------------------------------------------------------------------------------
@@ -226,12 +265,24 @@ def too_many(gone: int, there: int) -> bool:
     return gone >= MASS and 2 * gone > there
 
 
+Key = tuple[Source, str]
+"""Of an item."""
+
+
+def prints_of(items: Iterable[Item]) -> Mapping[Key, str]:
+    """The fingerprint of each."""
+    return {(each.source, each.external_id): fingerprint(each) for each in items}
+
+
 def digest(
-    items: Iterable[Item], states: Mapping[tuple[Source, str], str], unavailable: Iterable[Source]
+    items: Iterable[Item],
+    prints: Mapping[Key, str],
+    states: Mapping[Key, str],
+    unavailable: Iterable[Source],
 ) -> str:
-    """The same for the same things to do. `states`: how the tasks of the items stand."""
+    """The same for the same things to do. `prints`: `prints_of` them. `states`: how their tasks stand."""
     lines = [
-        f"{each.source} {each.external_id} {each.stage} {fingerprint(each)} "
+        f"{each.source} {each.external_id} {each.stage} {prints[each.source, each.external_id]} "
         f"{states.get((each.source, each.external_id), '-')}"
         for each in sorted(items, key=attrgetter("source", "external_id"))
     ]

@@ -33,17 +33,20 @@ class Item:
     external_id: str
     title: str
     stage: Stage
-    description: str = ""
+    description: str | None = ""
+    """None: whoever listed it does not know"""
     priority: Priority = Priority.NORMAL
     agent: str | None = None
     """the agent of the roster that it is assigned to"""
     creator: str = ""
     aliases: tuple[str, ...] = ()
     """what it is called besides its id: a short number, a link"""
-    waits_for: tuple[str, ...] = ()
-    """external ids, in the same source, of what has to be done before it and is not"""
+    waits_for: tuple[str, ...] | None = ()
+    """external ids, in the same source, of what has to be done before it and is not; None: not known"""
     created_at: float | None = None
     updated_at: float | None = None
+    judged: bool = False
+    """in progress, but the agent has done its part: somebody looks at the result"""
     worked_on_by: str | None = None
     """who has claimed it there"""
     sign_of_life_at: float | None = None

@@ -29,7 +29,7 @@ def same(item: Item, task: Task, ids: Collection[str]) -> bool:
         return True
     if title_key(clean_title(item)) != title_key(task.title):
         return False
-    said = f"{item.description}\n{item.place}\n" + "\n".join(item.aliases)
+    said = f"{item.description or ''}\n{item.place}\n" + "\n".join(item.aliases)
     return mentions(task.description, _names(item)) or mentions(said, (*ids, *origins(task.description)))
 
 
@@ -52,7 +52,7 @@ def described(item: Item) -> str:
     """What the task says: the item's own text, and where it comes from."""
     where = ", ".join(filter(None, dict.fromkeys((*_names(item), item.place))))
     origin = f"From {item.source}: {' '.join(clean(where).split())}"
-    text = clean(item.description).rstrip()[: MAX_TEXT - len(origin) - 2]
+    text = clean(item.description or "").rstrip()[: MAX_TEXT - len(origin) - 2]
     return f"{text}\n\n{origin}" if text else origin
 
 
@@ -79,29 +79,36 @@ def clean_creator(item: Item) -> str:
 
 
 def fingerprint(item: Item) -> str:
-    """Of what the task takes over, part by part: `title:…`, `description:…`, and so on."""
+    """Of what the task takes over, part by part: `title:…`, `description:…`, and so on. What is not known of
+    the item has no part in it.
+    """
     parts = {
         "title": clean_title(item),
-        "description": described(item),
+        "description": None if item.description is None else described(item),
         "priority": item.priority.word,
         "assignee": item.agent or "",
-        "depends_on": "\n".join(sorted(item.waits_for)),
+        "depends_on": None if item.waits_for is None else "\n".join(sorted(item.waits_for)),
     }
-    return " ".join(f"{name}:{_digest(text)}" for name, text in parts.items())
+    return " ".join(f"{name}:{_digest(text)}" for name, text in parts.items() if text is not None)
 
 
 def differing(before: str, now: str) -> frozenset[str]:
-    """The parts in which two fingerprints differ."""
+    """The parts in which two fingerprints differ; what is not known now is as it was."""
     known = set(before.split())
     return frozenset(part.partition(":")[0] for part in now.split() if part not in known)
 
 
 def kept(before: str, now: str, parts: Collection[str]) -> str:
-    """`now`, but with `parts` as they were `before`: they were not taken over."""
-    old = {part.partition(":")[0]: part for part in before.split()}
-    return " ".join(
-        old.get(name, name) if (name := part.partition(":")[0]) in parts else part for part in now.split()
-    )
+    """`now`, but with `parts` as they were `before`, because they were not taken over; and likewise what is
+    not known now.
+    """
+    old, new = _by_name(before), _by_name(now)
+    postponed = {name: old.get(name, name) for name in new if name in parts}
+    return " ".join((old | new | postponed).values())
+
+
+def _by_name(print_: str) -> dict[str, str]:
+    return {part.partition(":")[0]: part for part in print_.split()}
 
 
 def _digest(text: str) -> str:

@@ -19,7 +19,6 @@ from scheduler.core.figures import (
     as_table,
     deferred,
     figures,
-    lasting,
     why_deferred,
 )
 from scheduler.core.sighting import Sighting
@@ -84,19 +83,20 @@ def test_backlog_and_load_are_added_up() -> None:
     found = of(
         BoardFacts(
             piles=(
-                pile(Status.PENDING, count=3, oldest_at=NOW - 7200, attempts=2),
-                pile(Status.REVIEW, count=2, oldest_at=NOW - 9000, attempts=2),
+                pile(Status.PENDING, count=3, oldest_at=NOW - 7200),
+                pile(Status.REVIEW, count=2, oldest_at=NOW - 9000),
                 pile(Status.PENDING, None, count=4),
             ),
-            loads=(Load("coder", 5, 900.0, tokens=7000, throttled=3), Load("coo", 1, 60.0)),
+            loads=(Load("coder", 5, 900.0), Load("coo", 1, 60.0)),
         )
     )
     coo, coder, nobody = found.agents
-    assert (coo.open, coder.open, nobody.open) == (0, 5, 4)
+    assert coo.backlog == {}
+    assert coder.backlog == {Status.PENDING: 3, Status.REVIEW: 2}
+    assert nobody.backlog == {Status.PENDING: 4}
     assert coder.waiting_since == NOW - 7200
     assert coo.waiting_since is None
-    assert coder.attempts == 4
-    assert (coder.runs, coder.run_seconds, coder.tokens, coder.throttled) == (5, 900.0, 7000, 3)
+    assert (coder.runs, coder.run_seconds) == (5, 900.0)
     assert found.backlog[Status.PENDING] == 7
     assert found.backlog[Status.BLOCKED] == 0
     assert Status.DONE not in found.backlog
@@ -154,14 +154,6 @@ def test_an_empty_board_is_a_table_too() -> None:
     text = as_table(of(BoardFacts(piles=(pile(Status.PENDING, "coo"),))))
     assert "| coo (Lu) | waiting | 1 |" in text, "nobody has said why yet"
     assert as_table(of(BoardFacts())).endswith("Open in all: nothing. Runs are those of the last 24 hours.")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(-5, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7200, "2 h"), (2 * DAY, "2 d")],
-)
-def test_how_long_something_lasts_is_told_in_one_unit(seconds: float, text: str) -> None:
-    assert lasting(seconds) == text
 
 
 # -- deferred ----------------------------------------------------------------------------------------------

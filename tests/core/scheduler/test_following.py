@@ -7,12 +7,13 @@ import pytest
 
 from scheduler.core.exchange.following import TABLE, Follow, carried_out, follow, settled
 from scheduler.core.exchange.items import Stage
-from scheduler.core.exchange.mirror import OVER, due
+from scheduler.core.exchange.mirror import OVER, Release, due
 from scheduler.core.records import Attempt, Run
 from scheduler.core.states import HELD, Status
 from scheduler.core.task import BlockedBy, Task
 from tests.core.scheduler.boards import NOW, blocked, events, held
 from tests.core.scheduler.items import a_row, an_item
+from tests.core.scheduler.sources_table import FILE, MEANS, MOVED, table
 
 OTHER = {stage: next(each for each in Stage if each is not stage) for stage in Stage}
 
@@ -103,3 +104,38 @@ def test_a_run_that_is_held_up_is_to_end() -> None:
     change = carried_out(Follow.HOLD, task, attempt, an_item(Stage.WAITING), Stage.WAITING, now=NOW)
     assert change.attempt is not None
     assert change.attempt.stop_because == "set aside in workboard"
+
+
+@pytest.mark.parametrize("status", sorted({*HELD, Status.REVIEW}))
+def test_an_agent_that_closes_there_what_it_works_on_has_yet_to_hand_in_its_result(status: Status) -> None:
+    task, attempt = in_state(status)
+    row = a_row(Stage.IN_PROGRESS)
+    for by in (None, task.claimant):
+        assert follow(task, row, Stage.DONE, worked_on_by=by) is Follow.AGREE
+    assert follow(task, row, Stage.DONE, worked_on_by="ann") is Follow.WITHDRAW
+    assert follow(task, replace(row, told=Stage.TODO), Stage.DONE) is Follow.WITHDRAW, (
+        "nobody said it is ours"
+    )
+    after = settled(row, Follow.AGREE, Stage.DONE, task, attempt, now=NOW)
+    done, _ = in_state(Status.DONE)
+    assert due(done, attempt, after, NOW) is None
+    assert follow(done, after, Stage.TODO) is Follow.REOPEN, "they know that it is done"
+
+
+def test_what_was_gone_and_is_back_in_progress_is_tried_again_and_told() -> None:
+    task, attempt = in_state(Status.FAILED)
+    row = a_row(Stage.GONE, told=Stage.BLOCKED)
+    assert follow(task, a_row(Stage.BLOCKED), Stage.IN_PROGRESS) is Follow.AGREE
+    found = follow(task, row, Stage.IN_PROGRESS)
+    change = carried_out(found, task, attempt, an_item(Stage.IN_PROGRESS), Stage.IN_PROGRESS, now=NOW)
+    assert (found, change.task.status) == (Follow.RETRY, Status.PENDING)
+    after = settled(row, found, Stage.IN_PROGRESS, change.task, change.attempt, now=NOW)
+    effect = due(change.task, change.attempt, after, NOW)
+    assert isinstance(effect, Release)
+    assert effect.stage is Stage.TODO
+
+
+def test_the_page_for_users_has_the_table() -> None:
+    assert set(MOVED) == set(Stage)
+    assert set(MEANS) == set(Follow)
+    assert table() in FILE.read_text(encoding="utf-8"), "run python -m tests.core.scheduler.sources_table"

@@ -95,3 +95,11 @@ def test_a_summary_says_who_did_it_and_what_came_of_it() -> None:
     assert said == "Done by coder in 9 turns (T-0001).\nHanded in: report.md, x.txt.\n\nIt is."
     long = a_summary(text="x" * (MOST_CHARACTERS + 1)).splitlines()[-1]
     assert (len(long), long[-1]) == (MOST_CHARACTERS, "…")
+
+
+def test_what_we_may_have_said_ourselves_is_no_sign_of_life() -> None:
+    suspect = watched(working(), watched(working(), None, NOW).row, NOW + 1200)
+    asked = replace(suspect.row, fingerprint="")
+    after = working(updated_at=NOW + 1201)
+    assert watched(after, asked, NOW + 1300) == Watched(replace(asked, fingerprint=sign_of_life(after)))
+    assert isinstance(watched(after, asked, NOW + 1800), Lost)

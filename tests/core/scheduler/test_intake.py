@@ -1,6 +1,8 @@
 """What is done about one item: brought, joined, followed, revised, or left alone."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from scheduler.core.exchange.following import Follow
 from scheduler.core.exchange.intake import (
@@ -9,6 +11,7 @@ from scheduler.core.exchange.intake import (
     Heed,
     Known,
     Later,
+    Missing,
     Revise,
     Skip,
     again,
@@ -16,6 +19,7 @@ from scheduler.core.exchange.intake import (
     digest,
     in_order,
     made_of,
+    prints_of,
     too_many,
     twin,
 )
@@ -76,6 +80,50 @@ def test_whose_row_has_learnt_something_since_knows_better() -> None:
     assert decided(item, Known(a_row(seen_at=NOW - 1), task)) == Later()
     assert decided(item, Known(begun(a_row(), Claim("coder"), NOW), task)) == Later()
     assert decided(item, Known(a_row(seen_at=NOW + 1), task)) == Heed(Follow.WITHDRAW, Stage.DONE)
+
+
+def test_what_is_not_known_is_not_brought_and_erases_nothing() -> None:
+    for part in ("description", "waits_for"):
+        assert decided(an_item(Stage.TODO, **{part: None})) == Later()
+        assert decided(an_item(Stage.DONE, **{part: None})) is None
+    bare = an_item(description=None, waits_for=None)
+    task = its_task(depends_on=("T-0009",))
+    whole = a_row(fingerprint=fingerprint(an_item(description="Now.", waits_for=("c-0",))))
+    assert decided(bare, Known(whole, task)) is None
+    found = decided(replace(bare, title="Else"), Known(whole, task))
+    assert isinstance(found, Revise)
+    assert found.fields == {"title": "Else"}
+    assert differing(found.fingerprint, whole.fingerprint) == {"title"}
+
+
+def test_what_has_to_be_known_whole_is_waited_for() -> None:
+    bare = an_item(waits_for=None)
+    waiting = Known(a_row(Stage.WAITING), its_task(status=Status.BLOCKED))
+    assert decided(bare, waiting) == Later(), "it may still wait for something"
+    assert decided(replace(bare, stage=Stage.BLOCKED), waiting) != Later()
+    assert decided(bare, Known(a_row(Stage.DONE), its_task(status=Status.DONE))) == Later()
+
+
+def test_a_line_under_way_that_is_gone_may_come_back() -> None:
+    gone = an_item(Stage.GONE, source=Source.TODO)
+    row, task = a_row(Stage.IN_PROGRESS), its_task(status=Status.WORKING)
+    assert decided(gone, Known(row, task)) == Missing()
+    for since, found in ((599, Missing()), (600, Heed(Follow.WITHDRAW, Stage.GONE))):
+        assert decided(gone, Known(replace(row, missing_since=NOW - since), task)) == found
+    now = Heed(Follow.WITHDRAW, Stage.GONE)
+    assert decided(gone, Known(a_row(), its_task())) == now, "nothing is lost with it"
+    assert decided(replace(gone, source=Source.MULTICA), Known(row, task)) == now
+
+
+def test_what_its_agent_closed_there_and_left_without_a_result_ends() -> None:
+    item = an_item(Stage.DONE)
+    task = its_task(status=Status.WORKING, claimant="coder")
+    assert decided(item, Known(a_row(Stage.IN_PROGRESS), task)) == Heed(Follow.AGREE, Stage.DONE)
+    row = a_row(Stage.DONE, told=Stage.IN_PROGRESS)
+    assert decided(item, Known(row, task)) is None
+    assert decided(item, Known(row, its_task())) == Heed(Follow.WITHDRAW, Stage.DONE)
+    again = a_row(Stage.DONE, told=Stage.BLOCKED)
+    assert decided(item, Known(again, its_task())) is None, "somebody here tries it again"
 
 
 def test_a_change_there_is_heeded() -> None:
@@ -171,19 +219,25 @@ def test_many_at_once_are_probably_our_mistake() -> None:
     assert not too_many(3, 3)
 
 
+def digested(items: Sequence[Item], *more: Any) -> str:
+    return digest(items, prints_of(items), *more)
+
+
 def test_a_digest_is_of_what_there_is_to_do() -> None:
     one, two = an_item(), an_item(external_id="c-2")
-    first = digest([one, two], {}, [])
-    assert digest([two, one], {}, []) == first
+    first = digested([one, two], {}, [])
+    assert digested([two, one], {}, []) == first
     for other in (
-        digest([one], {}, []),
-        digest([one, replace(two, stage=Stage.DONE)], {}, []),
-        digest([one, replace(two, title="\ud83d")], {}, []),
-        digest([one, two], {(Source.WORKBOARD, "c-1"): "T-0001 pending"}, []),
-        digest([one, two], {}, [Source.TODO]),
+        digested([one], {}, []),
+        digested([one, replace(two, stage=Stage.DONE)], {}, []),
+        digested([one, replace(two, title="\ud83d")], {}, []),
+        digested([one, two], {(Source.WORKBOARD, "c-1"): "T-0001 pending"}, []),
+        digested([one, two], {}, [Source.TODO]),
     ):
         assert other != first
-    assert digest([replace(one, updated_at=NOW)], {}, []) == digest([one], {}, []), "nothing to do with it"
+    assert digested([replace(one, updated_at=NOW)], {}, []) == digested([one], {}, []), (
+        "nothing to do with it"
+    )
 
 
 def test_the_oldest_of_those_that_are_the_same_is_the_one() -> None:

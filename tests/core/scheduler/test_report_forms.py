@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from scheduler.blackboard.reporting import Beats, Closed, Collected, Missing, Used
@@ -85,7 +86,7 @@ FULL = replace(
     missing=(Missing("multica", 3, "exit code 3"),),
 )
 ASKED = Outside(
-    daemon=Daemon(1_440, {"workboard": "the gateway is down"}),
+    daemon=Daemon(4_000, {"workboard": "the gateway is down"}, heartbeats_avoided=2_560),
     callers=(
         CallerActivity("coo", "s1", requests=40, throttled=1, prompt_tokens=1_000, completion_tokens=200),
         CallerActivity("coo", "s2", requests=2, prompt_tokens=10),
@@ -102,11 +103,21 @@ def test_an_empty_board_is_told_in_few_lines_and_what_is_unknown_is_not_called_z
     value = as_json(report())
     assert value["sources_down"] is None
     assert value["calls_avoided"] == {
-        "covers": "looks: since the scheduler was started",
+        "covers": "all but heartbeats_in_this_time: since the scheduler was started",
+        "together": None,
         "looks_at_the_board": None,
+        "heartbeats": None,
         "heartbeats_in_this_time": 0,
         "unknown_because": "the scheduler does not answer",
     }
+
+
+def test_a_scheduler_that_does_not_tell_looks_and_heartbeats_apart_is_not_guessed_at() -> None:
+    made = report(FULL, replace(ASKED, daemon=Daemon(4_000)))
+    words = "4,000 looks at the board and heartbeats called no model, since the scheduler was started"
+    assert words in as_text(made, CLOCK)
+    avoided: Any = as_json(made)["calls_avoided"]
+    assert (avoided["together"], avoided["looks_at_the_board"], avoided["heartbeats"]) == (4_000, None, None)
 
 
 def test_everything_that_the_report_is_for_is_in_each_form() -> None:
@@ -123,7 +134,7 @@ def test_everything_that_the_report_is_for_is_in_each_form() -> None:
             "coo works on it, turn 3",
             "240 heartbeats of 2 agents in this time: 2 new tasks",
             "after 235 of them there was nothing to do",
-            "1,440 looks at the board called no model, since the scheduler was started",
+            "1,440 looks at the board and 2,560 heartbeats called no model, since the scheduler was started",
             "stranger",
             "120,000",
             "1,210",

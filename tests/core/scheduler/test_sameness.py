@@ -86,5 +86,19 @@ def test_what_was_not_taken_over_is_still_a_change() -> None:
     assert differing(kept("", now, {"assignee"}), now) == {"assignee"}
 
 
+def test_what_is_not_known_now_is_as_it_was() -> None:
+    before = fingerprint(an_item(description="Do it.", waits_for=("c-2",)))
+    unknown = fingerprint(an_item(title="Else", description=None, waits_for=None))
+    assert differing(before, unknown) == {"title"}
+    stored = kept(before, unknown, ())
+    known = an_item(title="Else", description="Do it.", waits_for=("c-2",))
+    assert differing(stored, fingerprint(known)) == frozenset()
+    assert differing(stored, fingerprint(an_item(title="Else"))) == {"description", "depends_on"}
+    # Where it was never known, it is news when it is.
+    assert differing(kept("", unknown, ()), fingerprint(known)) == {"description", "depends_on"}
+    assert described(an_item(description=None)) == "From workboard: c-1"
+    assert not same(an_item(description=None), a_task(), {"None"})
+
+
 def test_every_source_may_stand_in_the_last_line() -> None:
     assert all(origins(f"From {source}: x-1") == ("x-1",) for source in Source)

@@ -10,7 +10,7 @@ from scheduler.core.sighting import RunState
 from scheduler.simulate.budget import Band, Budget
 from scheduler.simulate.figures import Spread
 from scheduler.simulate.profiles import USUAL, Profile, profiles
-from scheduler.simulate.team import Team
+from scheduler.simulate.team import PlayedTeam
 
 
 def flooded(rpm: float, seconds: float, *, urgent_every: float = 20.0) -> tuple[list[float], list[float]]:
@@ -85,7 +85,7 @@ def test_bands_are_those_that_openclaw_has_providers_for() -> None:
 
 
 def test_a_run_makes_its_requests_one_after_the_other_and_ends() -> None:
-    team = Team(Budget(40), lambda _: Profile(requests=4, seconds_per_request=10), Random(1))
+    team = PlayedTeam(Budget(40), lambda _: Profile(requests=4, seconds_per_request=10), Random(1))
     team.begin("T-0001.1", "coo", "s", band=Band.NORMAL, at=100.0, fixed=3)
     team.begin("T-0001.1", "coo", "s", band=Band.NORMAL, at=101.0, fixed=30)  # nothing starts twice
     team.advance(99.0)
@@ -102,7 +102,7 @@ def test_a_run_makes_its_requests_one_after_the_other_and_ends() -> None:
 
 
 def test_a_run_that_is_stopped_asks_for_nothing_more() -> None:
-    team = Team(Budget(1), lambda _: USUAL, Random(1))
+    team = PlayedTeam(Budget(1), lambda _: USUAL, Random(1))
     for number in range(3):
         team.begin(f"T-000{number}.1", "coo", f"s{number}", band=Band.NORMAL, at=0.0)
     team.advance(1.0)
@@ -116,7 +116,7 @@ def test_a_run_that_is_stopped_asks_for_nothing_more() -> None:
 
 
 def test_as_many_runs_fail_as_have_failed_before() -> None:
-    team = Team(Budget(10_000), lambda _: Profile(1, 1, failing_share=0.5), Random(1))
+    team = PlayedTeam(Budget(10_000), lambda _: Profile(1, 1, failing_share=0.5), Random(1))
     for number in range(400):
         team.begin(f"T-{number:04d}.1", "coo", f"s{number}", band=Band.NORMAL, at=float(number))
     team.advance(1_000.0)

@@ -193,7 +193,8 @@ class BoardAndSources(RuleBasedStateMachine):
             return
         if known.row.stage is stage:
             return
-        news = known.task.status is Status.DONE and known.row.told is not Stage.DONE
+        news = known.task.status is Status.DONE and Stage.DONE not in {known.row.told, known.row.stage}
+        is_back = known.task.status is Status.FAILED and known.row.stage is Stage.GONE
         source.move(item[1], stage)
         if telling_first:
             self.desk.later(901)
@@ -203,6 +204,8 @@ class BoardAndSources(RuleBasedStateMachine):
             assert source.stage(item[1]) is Stage.DONE
         elif stage is Stage.TODO and known.task.status in HELD | {Status.REVIEW}:
             assert source.stage(item[1]) is Stage.IN_PROGRESS
+        elif stage is Stage.IN_PROGRESS and is_back:
+            assert source.stage(item[1]) is Stage.TODO
         else:
             assert source.stage(item[1]) is stage
 
