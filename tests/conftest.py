@@ -7,10 +7,12 @@ missing.
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests.integration import openclaw, postgres
@@ -45,6 +47,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if not there():
                 refuse = pytest.fail if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip
                 refuse(f"needs {name}: {remedy}")
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Commands configure the logs of their process, and each logger keeps what it was first used with.
+
+    In a test this process lives on, and the tests after it have loggers to look at.
+    """
+    configure = structlog.configure
+
+    def for_now(**how: Any) -> None:
+        configure(**{**how, "cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", for_now)
+    yield
+    structlog.reset_defaults()
 
 
 def _on_path(name: str) -> Callable[[], bool]:
