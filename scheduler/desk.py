@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from scheduler.audit.log import AuditLog
+from scheduler.audit.record import JSON
 from scheduler.blackboard.board import Board
 from scheduler.core.task import Source
 from scheduler.heartbeats.part import Heartbeats
@@ -61,9 +62,10 @@ class Desk:
         """Beginning at once."""
         self._ticker.start()
 
-    async def reload(self) -> int:
-        """The roster, from its file; how many agents it has. Raises StartError."""
-        return len((await self._team.reload()).agents)
+    async def reload(self) -> Mapping[str, JSON]:
+        """The roster, from its file: who is on the team now, and which file that is. Raises StartError."""
+        agents = (await self._team.reload()).agents
+        return {"agents": len(agents), "ids": list(agents), "file": str(self._team.file)}
 
     def board_changed(self) -> None:
         """Somebody wrote through the API."""
@@ -124,6 +126,7 @@ class Desk:
                 "error": capacity.error,
             },
             "calls_avoided": ticker.calls_avoided,
+            "heartbeats_avoided": ticker.heartbeats_avoided,
             "heartbeats": {name: _heartbeat(each) for name, each in self._beats().items()},
         }
 
@@ -161,7 +164,8 @@ def _part(status: str, reason: str) -> Mapping[str, object]:
 
 def _source(statistics: SourceStatistics) -> Mapping[str, object]:
     if statistics.up is None:
-        return _part("unknown", "nothing has been asked of it yet")
+        off = statistics.reason
+        return _part("off", off) if off else _part("unknown", "nothing has been asked of it yet")
     return _part(HEALTHY if statistics.up else "unavailable", "" if statistics.up else statistics.reason)
 
 

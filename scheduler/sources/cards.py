@@ -12,6 +12,7 @@ from scheduler.core.exchange.items import Item, Stage
 from scheduler.core.task import Source
 from scheduler.sources import reading
 
+_REVIEW: Final = "review"
 STAGES: Final[Mapping[str, Stage]] = {
     "todo": Stage.TODO,
     "ready": Stage.TODO,
@@ -19,7 +20,7 @@ STAGES: Final[Mapping[str, Stage]] = {
     "backlog": Stage.WAITING,
     "scheduled": Stage.WAITING,
     "running": Stage.IN_PROGRESS,
-    "review": Stage.IN_PROGRESS,
+    _REVIEW: Stage.IN_PROGRESS,
     "blocked": Stage.BLOCKED,
     "done": Stage.DONE,
 }
@@ -60,6 +61,7 @@ def _item(card_id: str, card: Card, agents: Collection[str], done: Collection[st
         waits_for=tuple(parent for parent in _parents(card, metadata) if parent not in done),
         created_at=reading.milliseconds(card.get("createdAt")),
         updated_at=reading.milliseconds(card.get("updatedAt")),
+        judged=card.get("status") == _REVIEW,
         worked_on_by=owner.partition(":")[0] or None,
         sign_of_life_at=reading.milliseconds(reading.inside(claim, "lastHeartbeatAt")),
         place=f"WorkBoard card {card_id[:8]}",

@@ -2,7 +2,7 @@
 
 The shape is that of Multica's API, which its command line prints: `status_category` is one of the seven
 statuses where a workspace has made its own, `identifier` is what people say (`MUL-123`), times are RFC 3339.
-Listings leave the description out (null); a single issue has it.
+Listings leave the description out (null): then it is not known. A single issue has it.
 """
 
 from collections.abc import Mapping
@@ -13,11 +13,12 @@ from scheduler.core.exchange.items import Item, Stage
 from scheduler.core.task import Source
 from scheduler.sources import reading
 
+_REVIEW: Final = "in_review"
 STAGES: Final[Mapping[str, Stage]] = {
     "todo": Stage.TODO,
     "backlog": Stage.WAITING,
     "in_progress": Stage.IN_PROGRESS,
-    "in_review": Stage.IN_PROGRESS,
+    _REVIEW: Stage.IN_PROGRESS,
     "blocked": Stage.BLOCKED,
     "done": Stage.DONE,
     "cancelled": Stage.GONE,
@@ -58,8 +59,8 @@ def parent_of(issue: Issue) -> str:
     return reading.identifier(issue.get("parent_issue_id"))
 
 
-def item_of(issue: Issue, agents: Mapping[str, str], *, waits_for: tuple[str, ...] = ()) -> Item:
-    """`agents`: from an id in Multica, in lower case, to the roster's."""
+def item_of(issue: Issue, agents: Mapping[str, str], *, parent_is_open: bool | None = None) -> Item:
+    """`agents`: from an id in Multica, in lower case, to the roster's. `parent_is_open` None: not known."""
     issue_id = reading.identifier(issue.get("id"))
     key = reading.words(issue.get("identifier"), 100)
     stage = stage_of(issue)
@@ -72,14 +73,15 @@ def item_of(issue: Issue, agents: Mapping[str, str], *, waits_for: tuple[str, ..
         external_id=issue_id,
         title=reading.title(issue.get("title"), f"issue {key or issue_id}"),
         stage=stage,
-        description=reading.words(issue.get("description")),
+        description=None if issue.get("description") is None else reading.words(issue["description"]),
         priority=reading.priority(issue.get("priority")),
         agent=agent,
         creator=agents.get(creator.lower(), creator),
         aliases=(key,) if key else (),
-        waits_for=waits_for,
+        waits_for=_waits_for(parent_of(issue), parent_is_open),
         created_at=reading.moment(issue.get("created_at")),
         updated_at=updated_at,
+        judged=_status(issue) == _REVIEW,
         worked_on_by=agent if worked_on else None,
         sign_of_life_at=(reading.moment(issue.get("last_activity_at")) or updated_at) if worked_on else None,
         place=f"Multica issue {key or issue_id}",
@@ -88,5 +90,14 @@ def item_of(issue: Issue, agents: Mapping[str, str], *, waits_for: tuple[str, ..
 
 def stage_of(issue: Issue) -> Stage:
     """A status that a later version invents is nothing to start on."""
-    said = issue.get("status_category") or issue.get("status")
-    return STAGES.get(reading.words(said), Stage.WAITING)
+    return STAGES.get(_status(issue), Stage.WAITING)
+
+
+def _status(issue: Issue) -> str:
+    return reading.words(issue.get("status_category") or issue.get("status"))
+
+
+def _waits_for(parent: str, is_open: bool | None) -> tuple[str, ...] | None:
+    if not parent or is_open is False:
+        return ()
+    return (parent,) if is_open else None

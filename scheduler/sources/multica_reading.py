@@ -30,7 +30,7 @@ class MulticaReader:
         self._descriptions: dict[tuple[str, object], object] = {}
 
     async def get(self, issue_id: str) -> Issue | None:
-        """None: it is not there. Raises SourceError."""
+        """The whole of it; None: it is not there. Raises SourceError."""
         if not reading.identifier(issue_id):
             return None
         try:
@@ -39,14 +39,14 @@ class MulticaReader:
             return None
         if not isinstance(issue, dict) or not reading.identifier(issue.get("id")):
             raise SourceUnavailableError("multica answered with something that is no issue")
-        return issue
+        return {**issue, "description": issue.get("description") or ""}  # here, null is none
 
-    async def is_open(self, issue_id: str) -> bool:
-        """Whether it is there and has yet to be done; where that is not to be learnt, it has."""
+    async def is_open(self, issue_id: str) -> bool | None:
+        """Whether it is there and has yet to be done; None: that is not to be learnt."""
         try:
             issue = await self.get(issue_id)
         except SourceError:
-            return True
+            return None
         return issue is not None and stage_of(issue) is not Stage.DONE
 
     async def listing(self, *options: str) -> Sequence[Issue]:
@@ -70,31 +70,32 @@ class MulticaReader:
             paging = ("--limit", str(PAGE), "--offset", str(offset))
         return tuple(found.values())
 
-    async def open_parents(self, issues: Sequence[Issue]) -> frozenset[str]:
-        """Those of their parents that have yet to be done."""
-        parents = dict.fromkeys((parent_of(issue) for issue in issues), True)
-        parents.pop("", None)
+    async def parents(self, issues: Sequence[Issue]) -> Mapping[str, bool | None]:
+        """Of each of their parents whether it is open, as `is_open` does as far as there is time."""
+        # One that is listed itself is open, because only what is to be done is listed.
+        listed = {issue["id"] for issue in issues}
+        named = {parent_of(issue) for issue in issues} - {""}
+        parents: dict[str, bool | None] = {parent: True if parent in listed else None for parent in named}
 
         async def ask_after(parent: str) -> None:
             parents[parent] = await self.is_open(parent)
 
-        # One that is listed itself is open, because only what is to be done is listed.
-        listed = {issue["id"] for issue in issues}
-        await _few_at_a_time(partial(ask_after, parent) for parent in parents if parent not in listed)
-        return frozenset(parent for parent, is_open in parents.items() if is_open)
+        await few_at_a_time(partial(ask_after, parent) for parent in sorted(named - listed))
+        return parents
 
     async def described(self, issues: Sequence[Issue]) -> Sequence[Issue]:
-        """The same, with their descriptions as far as there was time to ask for them."""
+        """The same, with their descriptions as far as those can be learnt, and there is time to ask."""
 
         async def describe(issue: Issue) -> None:
             try:
                 whole = await self.get(issue["id"])
             except SourceError:
                 return  # a listing does not fail for a description
-            self._keep(_version(issue), (whole or {}).get("description"))
+            if whole is not None:
+                self._keep(_version(issue), whole["description"])
 
         bare = [each for each in issues if each.get("description") is None]
-        await _few_at_a_time(
+        await few_at_a_time(
             partial(describe, issue) for issue in bare if _version(issue) not in self._descriptions
         )
         return [self._with_description(issue) for issue in issues]
@@ -113,7 +114,7 @@ def _version(issue: Issue) -> tuple[str, object]:
     return issue["id"], reading.words(issue.get("updated_at"))
 
 
-async def _few_at_a_time(calls: Iterable[Callable[[], Awaitable[None]]]) -> None:
+async def few_at_a_time(calls: Iterable[Callable[[], Awaitable[None]]]) -> None:
     """Until all have ended or their time is over."""
     waiting = iter(calls)
 

@@ -16,6 +16,10 @@ class SourceUnavailableError(SourceError):
     """It is not there, does not answer in time, or not in words that can be understood. Later it may."""
 
 
+class SourceOffError(SourceUnavailableError):
+    """Whoever runs it has switched it off, or never on. Nothing is wrong, and asking again soon is no use."""
+
+
 class SourceRefusedError(SourceError):
     """It will not, and asking again changes nothing: gone, taken by somebody else, not allowed."""
 
@@ -41,6 +45,12 @@ class TaskSource(Protocol):
 
     async def look(self, external_id: str) -> Item:
         """One item, however it stands; what is not there any more is in stage `gone`."""
+        ...
+
+    async def look_all(self, external_ids: Sequence[str]) -> Sequence[Item]:
+        """The same of several, asked for together. What is not among the answers was not to be learnt now;
+        where nothing was, it raises.
+        """
         ...
 
     async def claim(self, external_id: str, agent: Agent) -> str:

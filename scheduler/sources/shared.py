@@ -7,6 +7,8 @@ The rules:
 - No call takes longer than its time limit. One that is cut off may have done what it was for, and may be
   repeated: what is so already is no error.
 - A source that refuses has answered. One that is unavailable is logged when it begins and when it is over.
+- One that is switched off is asked again after an hour. Until then nothing waits there, and nothing can be
+  learnt or said there: what was taken up from it stays as it is.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -22,11 +24,16 @@ from scheduler.core.exchange.items import Item, Stage
 from scheduler.core.task import Source
 from scheduler.roster import Agent
 from scheduler.sources import reading
-from scheduler.sources.protocol import SourceRefusedError, SourceUnavailableError, TaskSource
-from shared import clock
+from scheduler.sources.protocol import (
+    SourceOffError,
+    SourceRefusedError,
+    SourceUnavailableError,
+    TaskSource,
+)
 
 KEEP_SECONDS: Final = 60.0
 TIME_LIMIT_SECONDS: Final = 30.0
+OFF_SECONDS: Final = 3600.0
 
 T = TypeVar("T")
 Fetch = Callable[[], Awaitable[Sequence[Item]]]
@@ -39,12 +46,10 @@ class SourceStatistics:
 
     name: Source
     up: bool | None
-    """None: it was not asked yet"""
+    """None: it is switched off, nobody wants anything of it, or it was not asked yet"""
     reason: str
-    """why it is not; else ''"""
+    """why it is not up, or that it is switched off; else ''"""
     failures_in_a_row: int
-    asked_at: float | None
-    """Unix seconds; the last time that it was really asked"""
 
 
 class Shared:
@@ -70,7 +75,7 @@ class Shared:
         self._listings: dict[str, _Listing] = {}
         self._up: bool | None = None
         self._reason, self._failures = "", 0
-        self._asked_at: float | None = None
+        self._off_until = -inf
 
     @property
     def wanted(self) -> bool:
@@ -78,14 +83,14 @@ class Shared:
         return self._team is None or any(map(self._serves, self._team()))
 
     async def list_todo(self, agent: Agent) -> Sequence[Item]:
-        if not self._serves(agent):
+        if not self._serves(agent) or self._off:
             return ()
         if self._whole is not None:
             return reading.waiting_for(agent, await self._listed("everything", self._whole))
         return await self._listed(f"todo of {agent.id}", partial(self._source.list_todo, agent))
 
     async def list_in_progress(self) -> Sequence[Item]:
-        if not self.wanted:
+        if not self.wanted or self._off:
             return ()
         if self._whole is not None:
             return reading.under_way(await self._listed("everything", self._whole))
@@ -94,6 +99,10 @@ class Shared:
     async def look(self, external_id: str) -> Item:
         """As it stands now: not from a listing."""
         return await self._asked(partial(self._source.look, external_id))
+
+    async def look_all(self, external_ids: Sequence[str]) -> Sequence[Item]:
+        """Likewise."""
+        return await self._asked(partial(self._source.look_all, external_ids)) if external_ids else ()
 
     async def claim(self, external_id: str, agent: Agent) -> str:
         return await self._written(partial(self._source.claim, external_id, agent))
@@ -112,12 +121,21 @@ class Shared:
         await self._written(partial(self._source.finish, external_id, agent, handle, summary=summary))
 
     def statistics(self) -> SourceStatistics:
-        """A snapshot."""
-        return SourceStatistics(self.name, self._up, self._reason, self._failures, self._asked_at)
+        """A snapshot. What nobody wants any more is neither up nor down, however it was left."""
+        if not self.wanted:
+            return SourceStatistics(self.name, None, "", 0)
+        return SourceStatistics(self.name, self._up, self._reason, self._failures)
+
+    @property
+    def _off(self) -> bool:
+        return trio.current_time() < self._off_until
 
     async def _listed(self, key: str, fetch: Fetch) -> Sequence[Item]:
         listing = self._listings.setdefault(key, _Listing(self._keep_seconds))
-        return await listing.get(partial(self._asked, fetch))
+        try:
+            return await listing.get(partial(self._asked, fetch))
+        except SourceOffError:
+            return ()
 
     async def _written(self, call: Callable[[], Awaitable[T]]) -> T:
         try:
@@ -127,7 +145,8 @@ class Shared:
                 listing.drop()
 
     async def _asked(self, call: Callable[[], Awaitable[T]]) -> T:
-        self._asked_at = clock.wall()
+        if self._off:
+            raise SourceOffError(self._reason)
         try:
             with trio.fail_after(self._limit):
                 answer = await call()
@@ -135,6 +154,9 @@ class Shared:
             reason = f"it did not answer within {self._limit:g} s"
             self._failed(reason)
             raise SourceUnavailableError(reason) from error
+        except SourceOffError as error:
+            self._switched_off(str(error))
+            raise
         except SourceUnavailableError as error:
             self._failed(str(error))
             raise
@@ -144,19 +166,26 @@ class Shared:
         self._answered()
         return answer
 
+    def _switched_off(self, reason: str) -> None:
+        if self._off_until == -inf:
+            _log.info("source_off", source=self.name, reason=reason)
+        self._off_until = trio.current_time() + OFF_SECONDS
+        self._up, self._reason, self._failures = None, reason, 0
+
     def _failed(self, reason: str) -> None:
         if self._up is not False:
             _log.warning("source_unavailable", source=self.name, reason=reason)
-        self._up, self._reason = False, reason
+        self._up, self._reason, self._off_until = False, reason, -inf
         self._failures += 1
 
     def _answered(self) -> None:
         if self._up is False:
             _log.info("source_back", source=self.name, failures=self._failures)
-        self._up, self._reason, self._failures = True, "", 0
+        self._up, self._reason, self._failures, self._off_until = True, "", 0, -inf
 
     def __repr__(self) -> str:
-        state = {None: "not asked yet", True: "there", False: f"away: {self._reason}"}[self._up]
+        unasked = f"off: {self._reason}" if self._reason else "not asked yet"
+        state = {None: unasked, True: "there", False: f"away: {self._reason}"}[self._up]
         return f"<Shared {self.name}, {state}>"
 
 
@@ -170,7 +199,7 @@ class _Listing:
         self._fresh_until = -inf
         self._drops = 0
         self._failures = 0
-        self._failure = ""
+        self._failure = SourceUnavailableError()
 
     def drop(self) -> None:
         self._fresh_until = -inf
@@ -183,12 +212,12 @@ class _Listing:
                 return self._items
             if self._failures > failures:
                 # Of the fetch that we waited for: else each who waits would wait for a failure of its own.
-                raise SourceUnavailableError(self._failure)
+                raise type(self._failure)(str(self._failure))
             drops = self._drops
             try:
                 items = await fetch()
             except SourceUnavailableError as error:
-                self._failures, self._failure = self._failures + 1, str(error)
+                self._failures, self._failure = self._failures + 1, error
                 raise
             self._items = items
             if self._drops == drops:

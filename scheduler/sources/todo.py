@@ -2,9 +2,12 @@
 
 A file belongs to the first agent of the roster whose patterns find it. How an item and our mark on it look,
 `todo_document` says; which files are read, `todo_files`. Nothing runs out there.
+
+The rule: a line is gone when its document says so. A document that cannot be read, or that a pattern names
+itself and that is not there, says nothing: while an editor or a synchronisation replaces it, it is away.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -26,10 +29,11 @@ from scheduler.sources.todo_document import (
     entries_of,
     sentence,
 )
-from scheduler.sources.todo_files import ChangedError, Document, FileProblemError
+from scheduler.sources.todo_files import ChangedError, Document, FileProblemError, NotThereError
 
 TRIES: Final = 3
 """To write a document that somebody else is writing, too."""
+_NOT_READ: Final = (FileProblemError, NoDocumentError)
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -75,11 +79,16 @@ class TodoFiles:
         return reading.under_way(await self.list_all())
 
     async def look(self, external_id: str) -> Item:
-        def found() -> Item:
-            there = self._find(external_id)
-            return (
-                _item(there) if there else Item(Source.TODO, external_id, "a line of a document", Stage.GONE)
-            )
+        (item,) = await self.look_all([external_id])
+        return item
+
+    async def look_all(self, external_ids: Sequence[str]) -> Sequence[Item]:
+        def found() -> Sequence[Item]:
+            there = self._find(external_ids)
+            return [
+                _item(line) if line else Item(Source.TODO, each, "a line of a document", Stage.GONE)
+                for each, line in there.items()
+            ]
 
         return await self._in_thread(found)
 
@@ -127,7 +136,7 @@ class TodoFiles:
     def _change(self, external_id: str, change: Callable[[_Found], bytes]) -> None:
         """In the thread. Raises SourceError."""
         for _ in range(TRIES):
-            found = self._find(external_id)
+            found = self._find([external_id])[external_id]
             if found is None:
                 raise SourceRefusedError("the line is not there any more, or says something else now")
             content = change(found)
@@ -142,31 +151,42 @@ class TodoFiles:
             return
         raise SourceUnavailableError("somebody else is writing that document")
 
-    def _find(self, external_id: str) -> _Found | None:
-        return next(
-            (found for found in self._everything(external_id.rpartition("#")[0]) if found.id == external_id),
-            None,
-        )
+    def _find(self, external_ids: Sequence[str]) -> Mapping[str, _Found | None]:
+        """In the thread: those lines; None: not there any more. Without those of documents that say nothing;
+        where none says anything, it raises SourceUnavailableError.
+        """
+        wanted = {each.rpartition("#")[0] for each in external_ids}
+        there: dict[str, _Found] = {}
+        silent: dict[str, str] = {}
+        for agent, path in self._paths():
+            if path not in wanted:
+                continue
+            try:
+                there.update((found.id, found) for found in _lines(agent, path))
+            except _NOT_READ as error:
+                silent[path] = str(error)
+        known = [each for each in external_ids if each.rpartition("#")[0] not in silent]
+        if silent and not known:
+            path, why = next(iter(silent.items()))
+            raise SourceUnavailableError(f"{path}: {why}")
+        return {each: there.get(each) for each in known}
 
-    def _everything(self, only: str = "") -> Iterator[_Found]:
-        """In the thread: all items; those of one path, if given. Raises SourceUnavailableError where there
-        are documents, and none can be read.
+    def _everything(self) -> Iterator[_Found]:
+        """In the thread: all items. Raises SourceUnavailableError where there are documents, and none can be
+        read.
         """
         read, problem = 0, ""
         for agent, path in self._paths():
-            if only and path != only:
-                continue
             try:
-                document = todo_files.read(path)
-                if document is None:
-                    continue
-                entries = entries_of(document.content)
-            except (FileProblemError, NoDocumentError) as error:
+                lines = _lines(agent, path)
+            except NotThereError:
+                continue  # it may yet be written
+            except _NOT_READ as error:
                 problem = f"{path}: {error}"
                 self._tell(path, str(error))
                 continue
             read += 1
-            yield from (_Found(agent, document, entry) for entry in entries)
+            yield from lines
         if problem and not read:
             raise SourceUnavailableError(f"no to-do document can be read; {problem}")
 
@@ -188,6 +208,12 @@ class TodoFiles:
         if (path, why) not in self._told:
             self._told.add((path, why))
             _log.warning("todo_document_skipped", file=path, reason=why)
+
+
+def _lines(agent: str, path: str) -> Sequence[_Found]:
+    """All items of one document. Raises one of _NOT_READ."""
+    document = todo_files.read(path)
+    return [_Found(agent, document, entry) for entry in entries_of(document.content)]
 
 
 def _item(found: _Found) -> Item:

@@ -35,6 +35,10 @@ class FileProblemError(Exception):
     """A document cannot be read or written. The message is for people, and does not name it."""
 
 
+class NotThereError(FileProblemError):
+    """There is no such file, now."""
+
+
 class ChangedError(FileProblemError):
     """Somebody else is writing it."""
 
@@ -66,8 +70,8 @@ def find(pattern: str, base: Path) -> Iterator[str]:
         raise FileProblemError(f"it finds more than {MAX_FILES} files")
 
 
-def read(path: str) -> Document | None:
-    """None: there is no such file. Raises FileProblemError."""
+def read(path: str) -> Document:
+    """Raises FileProblemError."""
     if len(os.fsencode(path)) > MAX_PATH_BYTES:
         raise FileProblemError("its path is too long")
     try:
@@ -77,8 +81,8 @@ def read(path: str) -> Document | None:
     try:
         # Not to wait for a pipe's other end.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotThereError("it is not there") from error
     except (OSError, ValueError) as error:
         raise FileProblemError(_why(error)) from error
     try:

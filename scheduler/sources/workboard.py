@@ -4,6 +4,8 @@ Measured on 2026.9.6 with the plugin enabled:
 
 - `openclaw workboard list` reads the file of the board itself, so it answers while the gateway is down. It
   costs six seconds of a core; a call of the gateway costs one.
+- It is a plugin, and OpenClaw comes with it switched off. Then the command says so, or that there is no such
+  command, and the gateway knows none of the methods.
 - A claim lasts 30 minutes from its last heartbeat, and is never taken over while the card is `running` and
   the claim not long past its end. Whoever has the owner's name needs no token: so what we claimed before a
   restart we can keep, release and finish after it.
@@ -18,18 +20,27 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import trio
+
 from scheduler.core.exchange.items import Item, Stage
 from scheduler.core.task import Source
 from scheduler.gateway import Answer, Gateway, GatewayError, OpenClawError
 from scheduler.roster import Agent, Roster
 from scheduler.sources import cards, reading
-from scheduler.sources.protocol import SourceRefusedError, SourceUnavailableError
+from scheduler.sources.protocol import SourceOffError, SourceRefusedError, SourceUnavailableError
 
 MAX_WORDS: Final = 2_000
 """Of a comment, a summary or a reason, in UTF-16 units, as JavaScript counts."""
 
-_ABOUT_THE_CARD: Final = re.compile(r"\b(card|claim|claimed|owner)\b", re.IGNORECASE)
-"""In a refusal. Any other, as of an unknown method or a missing token, is about the gateway."""
+_SWITCHED_OFF: Final = re.compile(
+    r"plugin is disabled|plugins\.entries\.workboard\.enabled=false|`plugins\.allow` excludes"
+    r"|does not know the command"
+)
+"""Of the command: never switched on, off, not among those that are allowed, or not there."""
+_ABOUT_THE_CARD: Final = re.compile(r"(?<!\.)\b(card|claim|claimed|owner)\b", re.IGNORECASE)
+"""In a refusal. Any other, as of a missing token or an unknown method `workboard.cards.claim`, is about the
+gateway.
+"""
 _NOT_CLAIMED: Final = "not claimed"
 _ONE_AT_A_TIME: Final = "already has active"
 
@@ -48,11 +59,14 @@ class WorkBoard:
         try:
             answer = await self._gateway.ask("workboard", "list")
         except OpenClawError as error:
-            raise SourceUnavailableError(f"the WorkBoard cannot be listed: {error}") from error
+            off = isinstance(error, GatewayError) and _SWITCHED_OFF.search(str(error))
+            kind = SourceOffError if off else SourceUnavailableError
+            raise kind(f"the WorkBoard cannot be listed: {error}") from error
         found = answer.get("cards")
         if not isinstance(found, list):
             raise SourceUnavailableError("the WorkBoard's list has no cards in it")
-        return cards.items_of(found, self._roster().agents)
+        # In a thread: of ten thousand cards it takes a good part of a second.
+        return await trio.to_thread.run_sync(cards.items_of, found, self._roster().agents)
 
     async def list_todo(self, agent: Agent) -> Sequence[Item]:
         return reading.waiting_for(agent, await self.list_all())
@@ -61,8 +75,16 @@ class WorkBoard:
         return reading.under_way(await self.list_all())
 
     async def look(self, external_id: str) -> Item:
-        gone = Item(Source.WORKBOARD, external_id, f"card {external_id}", Stage.GONE)
-        return next((item for item in await self.list_all() if item.external_id == external_id), gone)
+        (item,) = await self.look_all([external_id])
+        return item
+
+    async def look_all(self, external_ids: Sequence[str]) -> Sequence[Item]:
+        """For one question."""
+        there = {item.external_id: item for item in await self.list_all()}
+        return [
+            there.get(each) or Item(Source.WORKBOARD, each, f"card {each}", Stage.GONE)
+            for each in external_ids
+        ]
 
     async def claim(self, external_id: str, agent: Agent) -> str:
         try:

@@ -160,6 +160,11 @@ class StandIn:
         with state.changing(self._directory) as gateway:
             gateway["slow"] = seconds
 
+    def switch_workboard(self, how: str) -> None:
+        """`on`, as it is; else one of `workboard.OFF`. The real one comes `never on`."""
+        with state.changing(self._directory) as gateway:
+            gateway["workboard"] = how
+
     def garble(self, output: str | None = "Segmentation fault\n") -> None:
         """Each command prints this instead of its answer, after it has done what it does; None: no more."""
         with state.changing(self._directory) as gateway:

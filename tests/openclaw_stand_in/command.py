@@ -33,7 +33,8 @@ def main(directory: str, argv: list[str]) -> None:
             _say(directory, answer)
         case ["workboard", "list", "--json"]:
             with state.changing(directory) as gateway:
-                cards = workboard.listing(gateway)
+                off = workboard.OFF.get(gateway["workboard"])
+                cards = _error("cli_error", message=off) if off else workboard.listing(gateway)
             _say(directory, cards)
         case ["--agent", key, *program]:
             _play(directory, key, program)

@@ -13,7 +13,8 @@ _HIDDEN = ("active", "last", "lost", "pid", "messages", "plan", "recovered")
 
 def answer(gateway: Gateway, method: str, params: Params) -> Params:
     """Raises RefusedError."""
-    if method not in METHODS:
+    switched_off = method.startswith("workboard.") and gateway["workboard"] != "on"
+    if method not in METHODS or switched_off:
         raise RefusedError(f"unknown method: {method}")
     needed, allowed, act = METHODS[method]
     for name in needed:

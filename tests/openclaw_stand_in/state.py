@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 Gateway = dict[str, Any]
-"""`agents`, `providers`, `plans`: as told. `down`, `slow`, `garbage`: the faults. `known`: the idempotency
-keys that it remembers, run id -> session key. `sessions`, `cards`: by key, by id. `starts`, `calls`: what has
-happened.
+"""`agents`, `providers`, `plans`, `workboard`: as told. `down`, `slow`, `garbage`: the faults. `known`: the
+idempotency keys that it remembers, run id -> session key. `sessions`, `cards`: by key, by id. `starts`,
+`calls`: what has happened.
 """
 Session = dict[str, Any]
 
@@ -75,6 +75,7 @@ def _fresh() -> Gateway:
         "agents": [],
         "providers": ["nvidia"],
         "plans": [],
+        "workboard": "on",
         "down": False,
         "slow": 0,
         "garbage": None,

@@ -13,6 +13,25 @@ CLAIM_MS = 30 * 60_000
 RECLAIM_MS = 5 * 60_000
 """How long after its end the claim of a running card may be taken over."""
 MAX_WORDS = 2_000
+OFF = {
+    "never on": (
+        'The `openclaw workboard` command is provided by the "workboard" plugin, but that bundled plugin is'
+        " disabled by default. Run `openclaw plugins enable workboard` to enable that CLI surface."
+    ),
+    "off": (
+        "The `openclaw workboard` command is unavailable because `plugins.entries.workboard.enabled=false`."
+        " Re-enable that entry if you want the bundled plugin command surface."
+    ),
+    "not allowed": (
+        'The `openclaw workboard` command is unavailable because `plugins.allow` excludes "workboard".'
+        ' Add "workboard" to `plugins.allow` if you want that bundled plugin CLI surface.'
+    ),
+    "not there": (
+        'OpenClaw does not know the command "workboard".\nTry: openclaw --help\n'
+        "Plugin command? openclaw plugins list\nDocs: https://docs.openclaw.ai/cli"
+    ),
+}
+"""What `workboard list` says then."""
 
 Card = dict[str, Any]
 Params = dict[str, Any]

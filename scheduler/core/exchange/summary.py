@@ -14,7 +14,7 @@ def summary(task: Task, attempt: Attempt | None, outputs: Sequence[Output], text
     """`text`: the final output, as far as it can be read."""
     turns = max(task.turns, attempt.turns if attempt is not None else 0)
     who = attempt.agent if attempt is not None else "the scheduler"
-    spent = f" in {turns} turns" if turns else ""
+    spent = f" in {turns} {'turn' if turns == 1 else 'turns'}" if turns else ""
     lines = [f"Done by {who}{spent} ({task.id})."]
     if outputs:
         lines.append("Handed in: " + ", ".join(dict.fromkeys(each.name for each in outputs)) + ".")

@@ -88,6 +88,7 @@ def test_a_summary_says_who_did_it_and_what_came_of_it() -> None:
     task, attempt = held()
     assert a_summary() == "Done by the scheduler in 2 turns (T-0001)."
     assert summary(task, attempt, (), " ") == "Done by coder (T-0001)."
+    assert summary(task, replace(attempt, turns=1), (), "") == "Done by coder in 1 turn (T-0001)."
     report = an_output(task)
     said = a_summary(
         report, report, an_output(task, name="x.txt"), attempt=replace(attempt, turns=9), text="It is.\n"

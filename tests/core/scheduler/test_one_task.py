@@ -277,7 +277,7 @@ class OneTask(RuleBasedStateMachine):
 
     @rule(
         lot=st.integers(0, 11),
-        what=st.sampled_from(["started", "started", "never", "ended", "stopped"]),
+        what=st.sampled_from(["started", "started", "never", "refused", "ended", "stopped"]),
         state=st.sampled_from(GONE),
         error=st.sampled_from(["", "HTTP 429"]),
         then=st.sampled_from(c.Then),
@@ -294,6 +294,8 @@ class OneTask(RuleBasedStateMachine):
                 self.ask(lambda: running.started(task, attempt, now=now))
             case "never":
                 self.ask(lambda: running.never_started(task, attempt, why="refused", now=now))
+            case "refused":
+                self.ask(lambda: running.refused(task, attempt, why="no such agent", now=now))
             case "stopped":
                 self.ask(lambda: running.run_stopped(task, attempt, then, why="too long", now=now))
             case _:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.core import running
+from scheduler.core import halting, running
 from scheduler.core.commands import Then
 from scheduler.core.records import Attempt, Run
 from scheduler.core.sighting import RunState
@@ -100,6 +100,48 @@ def test_a_run_that_nobody_wanted_any_more_is_over_without_a_trace(task: Task) -
     assert change.task == task
     assert change.attempt is not None
     assert change.attempt.end == "never_started"
+
+
+# Refused
+
+
+def test_the_first_refusal_of_a_start_is_as_if_it_had_never_started() -> None:
+    task, attempt = held(run=Run.INTENDED, attempt=3)
+    for before in (task, a_task(epoch=1), held(Status.WORKING, Run.INTENDED)[0], later(task)):
+        once = running.refused(before, attempt, why="no such agent", now=NOW)
+        assert once == running.never_started(before, attempt, why="no such agent", now=NOW)
+
+
+def test_the_second_refusal_in_a_row_is_for_a_person_and_the_creator_is_told() -> None:
+    task, attempt = held(run=Run.INTENDED, attempt=3, requeues=1)
+    change = running.refused(task, attempt, why="no such agent", now=NOW)
+    assert (change.task.status, change.task.blocked_by) == ("blocked", BlockedBy.HAND)
+    assert change.task.blocked_reason == "OpenClaw refuses to start it: no such agent"
+    assert change.attempt == replace(
+        attempt, run=Run.ENDED, ended_at=NOW, end="never_started", error="no such agent"
+    )
+    assert told(change) == ["creator:ann"]
+    assert events(change) == [("block", Status.CLAIMED, Status.BLOCKED)]
+
+
+def test_a_refused_task_that_a_person_lets_go_on_begins_with_nothing_against_it() -> None:
+    task, attempt = held(run=Run.INTENDED, attempt=3, requeues=1)
+    stuck = running.refused(task, attempt, why="no such agent", now=NOW).task
+    free = halting.answer(stuck, "it is there now", who="ann", now=NOW + 9).task
+    assert (free.status, free.attempt, free.requeues) == ("pending", 2, 0)
+
+
+@pytest.mark.parametrize("task", GONE_ON)
+def test_a_refusal_that_nobody_waits_for_any_more_changes_nothing(task: Task) -> None:
+    _, attempt = held(run=Run.INTENDED)
+    change = running.refused(replace(task, requeues=1), attempt, why="no such agent", now=NOW)
+    assert (change.task, change.records) == (replace(task, requeues=1), ())
+
+
+def test_a_refusal_of_what_has_begun_meanwhile_changes_nothing() -> None:
+    task, attempt = held(run=Run.STARTED, requeues=1)
+    change = running.refused(task, attempt, why="no such agent", now=NOW)
+    assert (change.task, change.attempt, change.records) == (task, attempt, ())
 
 
 # The end

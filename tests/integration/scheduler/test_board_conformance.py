@@ -27,6 +27,7 @@ from scheduler.core.task import Approval, BlockedBy, Draft, Priority, Source, Ta
 from tests.blackboard_model import ModelStore
 from tests.integration.postgres import Cluster
 from tests.integration.scheduler.boards import HIGH_RISK, AnyStore, opened, sqlite_url
+from tests.on_the_board import notices, tell, unsent
 
 pytestmark = pytest.mark.integration
 
@@ -728,25 +729,23 @@ def test_news_is_told_once_per_cause(board: AnyStore) -> None:
     board.tell([first, again])
     board.tell([other])
     board.tell([])
-    (number, notice), (_, last) = board.notices_pending(10)
-    assert (notice, last) == (first, other)
-    assert len(board.notices_pending(1)) == 1
-    board.notice_done(number, 4.0)
+    assert notices(board) == [first, other]
+    tell(board, unsent(board)[0].number, 4.0)
     board.tell([again])
-    assert [each for _, each in board.notices_pending(10)] == [other]
+    assert notices(board) == [other]
     assert board.notices_count() == 1
 
 
 def test_what_was_told_is_pruned_by_time_and_what_was_not_stays(board: AnyStore) -> None:
     board.tell([Notice("coo", cause, "text", 1.0) for cause in ("early", "late", "never told")])
-    (early, _), (late, _), _ = board.notices_pending(3)
-    board.notice_done(early, 4.0)
-    board.notice_done(early, 9.0)
-    board.notice_done(late, 5.0)
+    early, late, _ = (each.number for each in unsent(board))
+    tell(board, early, 4.0)
+    tell(board, early, 9.0)
+    tell(board, late, 5.0)
     assert board.prune_notices(5.0) == 1
     assert board.prune_notices(5.0) == 0
     board.tell([Notice("coo", cause, "again", 10.0) for cause in ("early", "late", "never told")])
-    assert [(each.cause, each.text) for _, each in board.notices_pending(10)] == [
+    assert [(each.cause, each.text) for each in notices(board)] == [
         ("never told", "text"),
         ("early", "again"),
     ]
@@ -757,7 +756,7 @@ def test_a_verb_may_bring_news(board: AnyStore) -> None:
     notice = Notice("coo", "cause", "text", 2.0)
     for _ in range(2):
         board.change(made.id, lambda task, _: Change(task, (notice,)), now=2.0)
-    assert [each for _, each in board.notices_pending(10)] == [notice]
+    assert notices(board) == [notice]
     assert board.task(made.id) == made
 
 

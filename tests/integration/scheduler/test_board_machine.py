@@ -26,6 +26,7 @@ from scheduler.core.task import BlockedBy, Draft, Priority, Source, Task, task_i
 from tests.blackboard_model import ModelStore
 from tests.integration.postgres import Cluster
 from tests.integration.scheduler.boards import HIGH_RISK, AnyStore, opened, sqlite_url
+from tests.on_the_board import notices
 
 pytestmark = [pytest.mark.integration, pytest.mark.needs("minutes")]
 
@@ -249,7 +250,7 @@ class TwoBoards(RuleBasedStateMachine):
     def both_tell_the_same_of_all(self) -> None:
         self.do(lambda board: board.counts())
         self.do(lambda board: [event for _, event in board.events_after(0, limit=10_000)])
-        self.do(lambda board: [notice for _, notice in board.notices_pending(100)])
+        self.do(notices)
         self.do(lambda board: board.notices_count())
 
     @invariant()

@@ -115,7 +115,14 @@ async def test_at_a_hang_up_it_reads_the_roster_again_whole_or_not_at_all(tmp_pa
             assert (refused.code, len(refused.stderr.splitlines())) == (2, 2)
             roster.write_text("agents: {coo: {}}")
             done = await run_once(tmp_path, ["scheduler", "reload"], env)
-            assert (done.code, done.stdout) == (0, "the roster holds: 1 on the team\n")
+            assert (done.code, done.stdout) == (0, f"{roster}: coo\n")
+            roster.write_text(f"agents: {{{', '.join(f'a{number}: {{}}' for number in range(15))}}}")
+            done = await run_once(tmp_path, ["scheduler", "reload"], env)
+            assert (done.code, done.stdout) == (0, f"{roster}: 15 agents\n")
+            roster.unlink()
+            gone = await run_once(tmp_path, ["scheduler", "reload"], env)
+            assert (gone.code, gone.stderr) == (2, f"{roster} is not there; the old roster holds\n")
+            assert 'agent_name="a14"' in await scheduler.metrics()
             assert (await scheduler.health())[0] == 200
 
 

@@ -18,6 +18,7 @@ from scheduler.core.records import Notice, Verdict
 from scheduler.core.task import Draft, Priority, Source
 from tests.integration.postgres import Cluster
 from tests.integration.scheduler.boards import opened, sqlite_url
+from tests.on_the_board import notices, tell
 
 pytestmark = pytest.mark.integration
 
@@ -71,7 +72,7 @@ def fill(store: Store) -> None:
     store.change(working, say, now=15.0)
     store.change(working, partial(holding.observe, text="oh", author="ops", held=True, now=16.0), now=16.0)
     store.tell([Notice("coo", f"cause {number}", "text", 17.0, urgent=number == 1) for number in range(3)])
-    store.notice_done(1, 18.0)
+    tell(store, 1, 18.0)
     store.set_pause("ops", 99.0, who="ann", now=19.0)
     store.remember_run_seconds("critic", 12.5)
 
@@ -85,7 +86,7 @@ def picture(store: Store) -> object:
         store.all_outputs(),
         [store.output_file(output).read_bytes() for output in store.all_outputs()],
         store.events_after(0),
-        store.notices_pending(10),
+        notices(store),
         store.agents(),
         store.snapshot(),
         store.counts(),

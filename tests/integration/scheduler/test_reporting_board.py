@@ -25,6 +25,7 @@ from scheduler.roster import Roster, read_roster
 from shared import clock
 from tests.integration.processes import until
 from tests.integration.scheduler.boards import opened, sqlite_url
+from tests.on_the_board import notices
 
 pytestmark = pytest.mark.integration
 
@@ -178,7 +179,7 @@ async def test_the_report_is_sent_once_a_day_to_each_target(
     assert await part.send_if_due(AT_TEN - 1) == ()
     assert await part.send_if_due(AT_TEN) == ("coo", "boss")
     assert await part.send_if_due(AT_TEN + 60) == ()
-    told = [notice for _, notice in store.notices_pending(10)]
+    told = notices(store)
     assert [(each.to, each.cause) for each in told] == [
         ("coo", "report:2026-11-20:coo"),
         ("boss", "report:2026-11-20:boss"),

@@ -11,7 +11,9 @@ import pytest
 
 from scheduler.commands import run_command
 from scheduler.core.exchange.items import Item, Stage
-from scheduler.sources.protocol import SourceRefusedError
+from scheduler.gateway import Gateway
+from scheduler.sources.protocol import SourceOffError, SourceRefusedError
+from scheduler.sources.workboard import WorkBoard
 from tests.integration.openclaw import OPENCLAW, environment
 from tests.integration.openclaw.gateway import run_gateway
 from tests.integration.processes import run_simulator
@@ -147,6 +149,19 @@ async def what_is_not_there_any_more_is_gone_and_refuses_everything(side: Side) 
         await side.source.finish(card, ops, handle, summary="Done.")
 
 
+async def several_are_looked_at_together_as_each_by_itself(side: Side) -> None:
+    ops = side.roster.agents["ops"]
+    cards = [await side.add(title) for title in ("Waits", "Is claimed", "Is removed", "Is closed")]
+    await side.source.claim(cards[1], ops)
+    await side.removed(cards[2])
+    await side.closed(cards[3])
+    together = {item.external_id: item for item in await side.source.look_all(cards)}
+    assert together == {card: await side.source.look(card) for card in cards}
+    stages = [Stage.TODO, Stage.IN_PROGRESS, Stage.GONE, Stage.DONE]
+    assert [together[card].stage for card in cards] == stages
+    assert await side.source.look_all([]) == []
+
+
 async def what_people_write_stays_what_they_wrote(side: Side) -> None:
     ops, card = side.roster.agents["ops"], await side.add(ODD)
     (item,) = await side.source.list_todo(ops)
@@ -188,6 +203,7 @@ CLAIMS: tuple[Claim, ...] = (
     a_lost_handle_leaves_nothing_stuck,
     what_a_person_closed_can_be_finished_and_not_be_given_back,
     what_is_not_there_any_more_is_gone_and_refuses_everything,
+    several_are_looked_at_together_as_each_by_itself,
     what_people_write_stays_what_they_wrote,
     what_waits_for_another_says_for_which_until_that_is_done,
 )
@@ -215,12 +231,17 @@ async def test_the_real_workboard_keeps_the_claims(tmp_path: Path) -> None:
     home = tmp_path / "openclaw"
     home.mkdir()
     async with run_simulator(tmp_path) as simulator, run_gateway(home, simulator) as gateway:
+        side, really = (
+            RealWorkBoardSide(gateway),
+            Gateway(gateway.command, gateway.environ, timeout_seconds=90),
+        )
+        with pytest.raises(SourceOffError, match="disabled by default"):
+            await WorkBoard(really, lambda: side.roster).list_all()
         argv = [*OPENCLAW, "plugins", "enable", "workboard"]
         enabled = await run_command(argv, environ=environment(home), timeout_seconds=90)
         assert enabled.code == 0, enabled
         await gateway.stop()
         await gateway.come_up()
-        side = RealWorkBoardSide(gateway)
         seen = await side.add("Listed by the command as by the method")
         assert await side.listed() == await side.everything()
         await side.removed(seen)

@@ -10,16 +10,21 @@ import pytest
 
 from scheduler.core.exchange.items import Stage
 from scheduler.core.task import Source
-from scheduler.gateway import Gateway
+from scheduler.gateway import Answer, Gateway
 from scheduler.settings import Settings
 from scheduler.sources import multica_reading
 from scheduler.sources.configured import configured
 from scheduler.sources.multica import Multica
-from scheduler.sources.protocol import SourceRefusedError, SourceUnavailableError
+from scheduler.sources.protocol import SourceOffError, SourceRefusedError, SourceUnavailableError
 from scheduler.sources.shared import Shared
 from scheduler.sources.workboard import WorkBoard
 from shared.settings import load
+from tests.integration.processes import until
+from tests.integration.scheduler.daemons import run_scheduler
 from tests.integration.scheduler.sources import OPS_ID, MulticaSide, Side, TodoSide, WorkBoardSide, a_roster
+from tests.integration.scheduler.teams import metric, roster
+from tests.openclaw_stand_in import StandIn
+from tests.openclaw_stand_in.workboard import OFF
 
 pytestmark = pytest.mark.integration
 
@@ -34,6 +39,7 @@ def every_question(side: Side) -> dict[str, Callable[[], Awaitable[object]]]:
         "list_todo": lambda: source.list_todo(ops),
         "list_in_progress": source.list_in_progress,
         "look": lambda: source.look(card),
+        "look_all": lambda: source.look_all([card, "another"]),
         "claim": lambda: source.claim(card, ops),
         "comment": lambda: source.comment(card, "Hello."),
         "release": lambda: source.release(card, ops, "", stage=Stage.TODO, why="No progress."),
@@ -136,12 +142,62 @@ async def test_a_gateway_without_the_workboard_is_unavailable_and_refuses_no_car
     program.write_text(
         "import json, sys\n"
         "print(json.dumps({'ok': False, 'error': {'type': 'gateway_request_error', 'code': 'INVALID_REQUEST',"
-        " 'message': 'unknown method: workboard.cards.x', 'retryable': False}}))\nsys.exit(1)",
+        " 'message': 'unknown method: ' + sys.argv[3], 'retryable': False}}))\nsys.exit(1)",
         encoding="utf-8",
     )
     side = WorkBoardSide(tmp_path)
     side.source = WorkBoard(Gateway((sys.executable, str(program)), {}), lambda: side.roster)
     await all_are_unavailable(side, "unknown method")
+
+
+@pytest.mark.parametrize("how", OFF)
+async def test_a_workboard_that_is_switched_off_says_so(how: str, tmp_path: Path) -> None:
+    side = WorkBoardSide(tmp_path)
+    ops, card = side.roster.agents["ops"], await side.add("Of before")
+    side.stand_in.switch_workboard(how)
+    for ask in (
+        lambda: side.source.list_todo(ops),
+        side.source.list_in_progress,
+        lambda: side.source.look(card),
+    ):
+        with pytest.raises(SourceOffError, match="the WorkBoard cannot be listed"):
+            await ask()
+    with pytest.raises(SourceUnavailableError, match="unknown method"):
+        await side.source.claim(card, ops)
+    side.stand_in.switch_workboard("on")
+    assert (await side.source.look(card)).stage is Stage.TODO
+
+
+@pytest.mark.needs("minutes")
+async def test_a_scheduler_beside_an_openclaw_without_the_workboard_is_healthy(tmp_path: Path) -> None:
+    stand_in = StandIn(tmp_path)
+    stand_in.switch_workboard("never on")
+    env = {"SCHEDULER_RUNNER": "openclaw", "SCHEDULER_OPENCLAW": str(stand_in.program)}
+    async with run_scheduler(tmp_path, env={**env, **roster(tmp_path, {"ops": {}})}) as scheduler:
+        await until(lambda: scheduler.log_lines("source_off"), 30)
+        code, health = await scheduler.health()
+        board = health["components"]["sources"]["workboard"]
+        assert (code, health["status"], board["status"]) == (200, "healthy", "off"), health
+        assert "`openclaw plugins enable workboard`" in board["reason"]
+        assert not await metric(scheduler, "scheduler_source_up")
+        assert scheduler.log_lines("source_unavailable") == []
+
+
+async def test_many_cards_are_looked_at_for_one_question(tmp_path: Path) -> None:
+    side, asked = WorkBoardSide(tmp_path), list[tuple[str, ...]]()
+
+    class Counted(Gateway):
+        async def ask(self, *arguments: str) -> Answer:
+            asked.append(arguments)
+            return await super().ask(*arguments)
+
+    side.source = WorkBoard(Counted(side.stand_in.command, side.stand_in.environ), lambda: side.roster)
+    side.stand_in.add_cards(30, "ops")
+    cards = [item.external_id for item in await side.source.list_todo(side.roster.agents["ops"])]
+    looked = await side.source.look_all([*reversed(cards), "never-was"])
+    assert [item.external_id for item in looked] == [*reversed(cards), "never-was"]
+    assert looked[-1].stage is Stage.GONE
+    assert len(asked) == 2
 
 
 async def test_a_card_of_somebody_else_stays_theirs(tmp_path: Path) -> None:
@@ -263,13 +319,40 @@ async def test_what_cannot_be_learnt_of_single_issues_fails_no_listing_and_start
     child = await side.add("Child", after=parent)
     side.stand_in.fail(1, "Too many requests.", only="get")
     (item,) = await side.source.list_todo(side.roster.agents["ops"])
-    assert (item.external_id, item.description, item.waits_for) == (child, "", (parent,))
+    assert (item.external_id, item.description, item.waits_for) == (child, None, None)
     await side.source.claim(child, side.roster.agents["ops"])
     side.stand_in.fail()
     await side.source.release(child, side.roster.agents["ops"], "", stage=Stage.TODO, why="")
     await side.removed(parent)
     (item,) = await side.source.list_todo(side.roster.agents["ops"])
-    assert item.waits_for == ()
+    assert (item.description, item.waits_for) == ("", ())
+
+
+async def test_of_issues_under_way_only_what_is_listed_is_known(tmp_path: Path) -> None:
+    side = MulticaSide(tmp_path)
+    parent = await side.add("Parent", "main")
+    child, alone = await side.add("Child", after=parent), await side.add("Alone")
+    for issue, status in ((child, "in_progress"), (alone, "in_review")):
+        side.stand_in.change(issue, description="All of it.", status=status, status_category=status)
+    listed = {item.external_id: item for item in await side.source.list_in_progress()}
+    assert (listed[child].description, listed[child].waits_for, listed[child].judged) == (None, None, False)
+    assert (listed[alone].description, listed[alone].waits_for, listed[alone].judged) == (None, (), True)
+    looked = await side.source.look(child)
+    assert (looked.description, looked.waits_for) == ("All of it.", (parent,))
+
+
+async def test_what_cannot_be_looked_at_is_left_out(tmp_path: Path) -> None:
+    side = MulticaSide(tmp_path)
+    issues = [await side.add(f"Issue {number}") for number in range(3)]
+    assert {item.external_id for item in await side.source.look_all([*issues, "never-was"])} == {
+        *issues,
+        "never-was",
+    }
+    side.stand_in.fail(2, "Could not connect.", only="get")
+    with pytest.raises(SourceUnavailableError, match="Could not connect"):
+        await side.source.look_all(issues)
+    (item,) = await side.source.look_all([*issues, "--help"])
+    assert (item.external_id, item.stage) == ("--help", Stage.GONE)
 
 
 async def test_descriptions_are_not_remembered_without_end(

@@ -24,6 +24,7 @@ from scheduler.roster.complete import complete
 from scheduler.roster.file import RosterFile
 from shared import clock
 from tests.fresh_board import fresh_board
+from tests.on_the_board import history
 
 START = 1_800_000_010.0
 """Ten seconds after a full hour, when one of an agent that is alone was due."""
@@ -141,7 +142,7 @@ class Bench:
 
     def history(self, agent: str = "coo") -> list[Beat]:
         """The oldest first."""
-        return list(reversed(beats.history(self.store, agent, 10_000)))
+        return list(reversed(history(self.store, agent)))
 
     def planned(self) -> dict[str, float | None]:
         known = beats.kept(self.store, clock.wall())

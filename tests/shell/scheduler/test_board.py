@@ -123,8 +123,8 @@ def test_the_audit_log_may_be_kept_on_the_board(store: ModelStore) -> None:
     record = AuditRecord(1.0, "me", "config_changed", "pause", "ok", {})
     audit.write([record, replace(record, at=2.0)])
     store.tell([Notice("coo", "a cause", "text", 1.0)])
-    ((number, _),) = store.notices_pending(1)
-    store.notice_done(number, 1.0)
+    (waiting,) = store.unsent()
+    store.cross_off(waiting.number, 1.0)
     assert audit.prune(2.0) == 1
     assert store.audit == [replace(record, at=2.0)]
     assert store.prune_notices(2.0) == 0, "they were pruned with it"

@@ -239,7 +239,7 @@ async def test_it_shows_who_has_heartbeats_and_who_has_fallen_silent(
     async with bench.running():
         await trio.sleep(1)
         first = bench.part.statistics().agents["coo"]
-        assert (first.healthy, first.last, first.lateness, first.last_fired_at) == (None, None, None, None)
+        assert (first.healthy, first.last, first.last_fired_at) == (None, None, None)
         assert first.next_due_at == START + FIRST
         never = bench.part.statistics().agents["never"]
         assert (never.next_due_at, never.healthy) == (None, None)
@@ -248,15 +248,11 @@ async def test_it_shows_who_has_heartbeats_and_who_has_fallen_silent(
         assert shown.healthy
         assert shown.last == bench.told[0]
         assert shown.last_fired_at == pytest.approx(START + FIRST)
-        assert shown.lateness == pytest.approx(0, abs=0.01)
         assert shown.next_due_at == START + FIRST + 600
-        assert bench.part.statistics().firing == 0
         bench.intake.seconds["coo"] = 119.0
         bench.board.trouble = BoardBusy("locked")
         await trio.sleep(1500)
-        silent = bench.part.statistics()
-        assert silent.agents["coo"].healthy is False
-        assert silent.firing == 1
+        assert bench.part.statistics().agents["coo"].healthy is False
         assert repr(bench.part) == "<Heartbeats of 2 agents, 1 under way>"
 
 

@@ -1,25 +1,34 @@
 """Task sources and the board, both ways, on a real board with sources in memory."""
 
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from scheduler.blackboard import mirrored
 from scheduler.blackboard.board import Board
+from scheduler.blackboard.mirrors import _forget, _put
 from scheduler.core import deciding, endings, halting, holding
 from scheduler.core.change import Change, event
-from scheduler.core.exchange.items import Stage
+from scheduler.core.errors import Code, Refused
+from scheduler.core.exchange import intake
+from scheduler.core.exchange.items import Item, Stage
 from scheduler.core.states import Status
 from scheduler.core.task import BlockedBy, Draft, Priority, Source
 from scheduler.exchange.intake import Intake
+from scheduler.exchange.taking_over import TakingOver
+from scheduler.roster import Agent
+from scheduler.sources.protocol import SourceUnavailableError, TaskSource
 from scheduler.sources.shared import Shared
 from shared import clock
 from tests.integration.processes import until
 from tests.mirror_desk import Desk, a_desk, a_roster
-from tests.pretended_source import Killed
+from tests.pretended_source import Killed, PretendedSource
 
 
 @pytest.fixture
@@ -196,7 +205,7 @@ async def test_what_is_done_there_ends_here_and_nothing_is_told_back(desk: Desk)
     await desk.look()
     desk.claim(lease_seconds=None)
     await desk.settle()
-    desk.cards.move("c1", Stage.DONE)
+    desk.cards.move("c1", Stage.DONE, worked_on_by="ann")
     desk.cards.told.clear()
     await desk.survey()
     task = desk.task()
@@ -206,6 +215,36 @@ async def test_what_is_done_there_ends_here_and_nothing_is_told_back(desk: Desk)
     assert attempt.stop_because == "cancelled: done in workboard"
     await desk.settle()
     assert (desk.cards.told, desk.cards.stage("c1")) == ([], Stage.DONE)
+
+
+async def test_an_agent_that_closes_its_card_itself_is_waited_for(desk: Desk) -> None:
+    desk.cards.put("c1")
+    await desk.look()
+    desk.claim()
+    await desk.settle()
+    desk.cards.move("c1", Stage.DONE)
+    await desk.survey()
+    assert desk.task().status is Status.CLAIMED
+    desk.finish()
+    await desk.settle()
+    await desk.survey()
+    assert (desk.task().status, desk.cards.verbs) == (Status.DONE, ["claim"])
+    desk.cards.move("c1", Stage.TODO)
+    assert (await desk.look()).new == ("T-0002",)
+
+
+async def test_an_agent_that_closes_its_card_and_hands_nothing_in_has_ended_it(desk: Desk) -> None:
+    desk.cards.put("c1")
+    await desk.look()
+    desk.claim()
+    await desk.settle()
+    desk.cards.move("c1", Stage.DONE)
+    await desk.survey()
+    desk.change(holding.release, reason="", who="ops")
+    await desk.survey()
+    assert (desk.task().status, desk.task().blocked_reason) == (Status.FAILED, "done in workboard")
+    await desk.settle()
+    assert desk.cards.verbs == ["claim"]
 
 
 async def test_what_waits_for_what_is_done_there_goes_on(desk: Desk) -> None:
@@ -357,6 +396,190 @@ async def test_many_that_are_gone_at_once_are_believed_after_an_hour(desk: Desk)
     assert {task.status for task in desk.tasks()} == {Status.FAILED}
 
 
+@pytest.mark.parametrize("surveyed_first", [True, False])
+async def test_a_mistyped_id_in_the_roster_cancels_nothing(desk: Desk, surveyed_first: bool) -> None:
+    for number in range(8):
+        desk.issues.put(f"i{number}", f"issue {number}")
+    await desk.look()
+    desk.claim()
+    await desk.settle()
+    as_it_was = dict(desk.issues.items)
+    desk.issues.items |= {each: replace(item, agent=None) for each, item in as_it_was.items()}
+    if surveyed_first:
+        await desk.survey()
+    await desk.look()
+    await desk.survey()
+    statuses = [task.status for task in desk.tasks()]
+    assert (statuses[0], set(statuses[1:])) == (Status.CLAIMED, {Status.PENDING})
+    assert [to for to, _ in desk.notices()] == ["critical"]
+    desk.issues.items |= as_it_was
+    await desk.look()
+    await desk.survey()
+    assert {desk.row(each, Source.MULTICA).missing_since for each in as_it_was} == {None}
+
+
+async def test_one_that_is_gone_is_believed_though_no_list_is_to_be_had(desk: Desk) -> None:
+    desk.cards.put("c1")
+    desk.cards.put("c2", "another")
+    await desk.look()
+    desk.claim()
+    await desk.settle()
+    del desk.cards.items["c1"]
+    desk.roster = a_roster("critic")
+    await desk.survey()
+    assert desk.task().status is Status.FAILED
+
+
+async def test_of_many_that_run_none_is_cancelled_while_nothing_is_to_be_learnt_of_the_rest(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        desk.cards.put(f"c{number}", f"card {number}")
+    await desk.look()
+    desk.claim()
+    await desk.settle()
+    desk.cards.items.clear()
+
+    async def away(_agent: Agent) -> Sequence[Item]:
+        raise SourceUnavailableError("away")
+
+    monkeypatch.setattr(desk.cards, "list_todo", away)
+    await desk.survey()
+    assert desk.task().status is Status.CLAIMED
+
+
+async def test_a_document_that_is_away_for_a_moment_stops_no_run(desk: Desk) -> None:
+    lines = desk.sources[Source.TODO] = PretendedSource(Source.TODO)
+    desk.restart()
+    lines.put("a#1")
+    await desk.look()
+    desk.claim()
+    await desk.settle()
+    there = dict(lines.items)
+    lines.items.clear()
+    for _ in range(4):
+        desk.later(120)
+        await desk.survey()
+        await desk.settle()
+    assert desk.task().status is Status.CLAIMED
+    lines.items |= there
+    await desk.survey()
+    assert desk.row("a#1", Source.TODO).missing_since is None
+    lines.items.clear()
+    for _ in range(7):
+        desk.later(120)
+        await desk.survey()
+    assert desk.task().status is Status.FAILED
+    lines.items |= there
+    await desk.survey()
+    await desk.settle()
+    assert (desk.task().status, lines.stage("a#1")) == (Status.PENDING, Stage.TODO)
+
+
+@pytest.mark.parametrize("refused", [True, False])
+async def test_a_line_that_is_not_there_when_something_is_to_be_said_may_come_back(
+    desk: Desk, refused: bool
+) -> None:
+    lines = desk.sources[Source.TODO] = PretendedSource(Source.TODO)
+    desk.restart()
+    lines.put("a#1")
+    await desk.look()
+    desk.claim()
+    there = dict(lines.items)
+
+    def away(_verb: str, _id: str) -> None:
+        lines.items.clear()
+
+    if refused:
+        lines.before = away
+    else:
+        lines.items.clear()
+    await desk.settle()
+    lines.before = lambda _verb, _id: None
+    assert desk.task().status is Status.CLAIMED
+    assert desk.row("a#1", Source.TODO).missing_since is not None
+    assert len(lines.asked) < 6
+    lines.items |= there
+    desk.later(60)
+    await desk.settle()
+    assert lines.verbs == ["claim"]
+
+
+async def test_a_dry_run_notes_nothing_of_what_is_gone(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = desk.sources[Source.TODO] = PretendedSource(Source.TODO)
+    desk.restart()
+    for number in range(6):
+        desk.cards.put(f"c{number}", f"card {number}")
+    lines.put("a#1", "a line")
+    await desk.look()
+    desk.change(halting.block, 7, reason="which colour?", who="me")
+    desk.cards.items.clear()
+    lines.items.clear()
+    monkeypatch.setattr(desk.store.transactions, "write", lambda *_: pytest.fail("it wrote"))
+    await desk.look(dry_run=True)
+
+
+async def test_what_is_in_no_list_is_asked_after_together(desk: Desk) -> None:
+    for number in range(30):
+        desk.cards.put(f"c{number}", f"card {number}")
+    await desk.look()
+    for number in range(30):
+        desk.cards.move(f"c{number}", Stage.WAITING)
+    calls = []
+    looked = desk.cards.look_all
+
+    async def look_all(external_ids: Sequence[str]) -> Sequence[Item]:
+        calls.append(len(external_ids))
+        return (await looked(external_ids))[:15]
+
+    desk.cards.look_all = look_all  # type: ignore[method-assign]  # to see how often
+    await desk.look()
+    assert calls == [20]
+    assert sum(task.status is Status.BLOCKED for task in desk.tasks()) == 15, "what was learnt is not lost"
+
+
+async def test_who_is_faster_than_we_ends_no_part(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        desk.cards.put(f"c{number}", f"card {number}")
+    desk.cards.put("other", "another", Stage.IN_PROGRESS, updated_at=desk.time)
+    await desk.look()
+    await desk.survey()
+    write = desk.store.transactions.write
+
+    def refused(work: object, *more: object, **named: object) -> object:
+        if work in {_put, _forget}:
+            raise Refused(Code.STALE_CLAIM, "somebody was faster")
+        return write(work, *more, **named)  # type: ignore[arg-type]  # as it came
+
+    monkeypatch.setattr(desk.store.transactions, "write", refused)
+    desk.cards.items.clear()
+    await desk.look()
+    await desk.survey()
+    desk.claim()
+    desk.cards.down = "away"
+    await desk.settle()
+    assert {task.status for task in desk.tasks()} == {Status.PENDING, Status.CLAIMED}
+
+
+async def test_what_has_to_be_computed_of_many_items_is_computed_elsewhere(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.cards.put("c1")
+    for name in ("prints_of", "digest"):
+        here, real = threading.current_thread(), getattr(intake, name)
+
+        def elsewhere(*given: object, here: object = here, real: Any = real) -> object:
+            assert threading.current_thread() is not here
+            return real(*given)
+
+        monkeypatch.setattr(intake, name, elsewhere)
+    await desk.look()
+    known = mirrored.one(desk.store, Source.WORKBOARD, "c1")
+    taking_over = TakingOver(Board(desk.store), {**desk.sources}, lambda: desk.roster)
+    with trio.testing.assert_checkpoints():
+        await taking_over.decide(desk.cards.items["c1"], known, {}, asked_at=desk.now())
+
+
 async def test_more_than_can_be_asked_after_at_once_are_asked_after_in_turn(desk: Desk) -> None:
     for number in range(50):
         desk.cards.put(f"c{number}", f"card {number}")
@@ -374,17 +597,19 @@ async def test_an_old_list_takes_nothing_back(desk: Desk) -> None:
     desk.cards.put("c2", "another")
     await desk.look()
     shared = Shared(desk.cards)
-    intake = Intake(Board(desk.store), {Source.WORKBOARD: shared}, lambda: desk.roster)
+    given: dict[Source, TaskSource] = {Source.WORKBOARD: shared}
+    taking_over = TakingOver(Board(desk.store), given, lambda: desk.roster)
+    looking = Intake(Board(desk.store), given, lambda: desk.roster, taking_over)
     desk.later(3600)
-    await intake.look(desk.agent())
+    await looking.look(desk.agent())
     desk.cards.move("c1", Stage.BLOCKED)
     desk.claim()
     await desk.settle()
     assert (desk.task().status, desk.cards.told) == (Status.BLOCKED, [])
     for _ in range(3):
-        found = await intake.look(desk.agent())
+        found = await looking.look(desk.agent())
         assert not found.unchanged
-        await intake.survey()
+        await looking.survey(shared)
     assert desk.task().status is Status.BLOCKED
     assert desk.cards.asked.count("list_todo") == 2, "it was an old list"
 
@@ -425,12 +650,12 @@ async def test_what_is_overtaken_is_never_told(desk: Desk) -> None:
     desk.claim()
     desk.finish()
     await desk.settle()
-    assert desk.mirroring.statistics()[Source.WORKBOARD].error == "away"
+    assert desk.row().error == "away"
     desk.cards.down = ""
     desk.later(900)
     await desk.settle()
     assert desk.cards.verbs == ["finish"]
-    assert desk.mirroring.statistics()[Source.WORKBOARD].error == ""
+    assert desk.row().error == ""
 
 
 async def test_a_source_that_is_away_is_tried_less_and_less(desk: Desk) -> None:
@@ -683,3 +908,45 @@ async def test_what_was_given_back_is_brought(desk: Desk) -> None:
         desk.later(1300)
     assert desk.cards.stage("c1") is Stage.TODO
     assert (await desk.look()).new == ("T-0001",)
+
+
+async def test_what_waits_for_a_judgement_has_lost_nobody(desk: Desk) -> None:
+    for number in range(5):
+        desk.cards.put(f"c{number}", stage=Stage.IN_PROGRESS, updated_at=desk.time, judged=True)
+    for _ in range(4):
+        desk.later(1300)
+        await desk.survey()
+    assert (desk.cards.told, desk.notices()) == ([], [])
+
+
+async def test_a_judgement_ends_the_suspicion(desk: Desk) -> None:
+    desk.cards.put("c1", stage=Stage.IN_PROGRESS, updated_at=desk.time)
+    await desk.survey()
+    desk.later(1300)
+    await desk.survey()
+    assert desk.cards.verbs == ["comment"]
+    desk.later(1300)
+    desk.cards.look_again = lambda: desk.cards.move("c1", Stage.IN_PROGRESS, judged=True)
+    for _ in range(2):
+        await desk.survey()
+    assert desk.cards.verbs == ["comment"]
+    assert mirrored.one(desk.store, Source.WORKBOARD, "c1").row is None
+
+
+async def test_whoever_is_stuck_is_asked_after_once_though_nothing_is_heard_after_it(desk: Desk) -> None:
+    desk.cards.put("c1", stage=Stage.IN_PROGRESS, updated_at=desk.time)
+    await desk.survey()
+    desk.later(1300)
+
+    def away() -> None:
+        raise SourceUnavailableError("away")
+
+    desk.cards.look_again = away
+    for _ in range(4):
+        await desk.survey()
+        desk.later(120)
+    assert desk.cards.verbs == ["comment"]
+    desk.cards.look_again = lambda: None
+    desk.later(600)
+    await desk.survey()
+    assert desk.cards.verbs == ["comment", "release"]

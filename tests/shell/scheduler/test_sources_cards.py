@@ -44,6 +44,8 @@ def test_a_claimed_card_says_by_whom_and_when_it_was_last_heard_of() -> None:
     )
     (reviewed,) = items_of([seen("wb-show.json")["card"]], {"main"})
     assert (reviewed.stage, reviewed.agent) == (Stage.IN_PROGRESS, None)
+    # Its agent has done its part, unlike that of the one before.
+    assert (item.judged, reviewed.judged) == (False, True)
 
 
 def test_every_status_has_a_stage() -> None:
@@ -187,3 +189,15 @@ def test_an_issue_says_who_made_it_and_when_it_was_last_worked_on() -> None:
         1795161601.0,
     )
     assert item.place == "Multica issue MUL-1"
+    assert item.judged
+    assert not item_of({**issue, "status": "in_progress"}, {}).judged
+    assert item_of({**issue, "status": "with_legal", "status_category": "in_review"}, {}).judged
+
+
+def test_what_a_listing_of_issues_leaves_out_is_not_known() -> None:
+    listed = {"id": "a", "description": None, "parent_issue_id": "p"}
+    assert (item_of(listed, {}).description, item_of(listed, {}).waits_for) == (None, None)
+    assert item_of({**listed, "description": ""}, {}).description == ""
+    assert item_of(listed, {}, parent_is_open=True).waits_for == ("p",)
+    assert item_of(listed, {}, parent_is_open=False).waits_for == ()
+    assert item_of({"id": "a"}, {}).waits_for == ()

@@ -416,3 +416,30 @@ async def test_a_long_line_is_a_cut_title_and_a_whole_description(tmp_path: Path
     assert (len(long.title), long.description) == (500, "x" * 600)
     assert (short.title, short.description, short.priority) == ("!high Short", "", Priority.HIGH)
     assert short.place == f"{tmp_path}/a.md:2"
+
+
+async def test_a_document_that_is_away_says_nothing_of_its_lines(tmp_path: Path) -> None:
+    away, there = tmp_path / "away.md", tmp_path / "there.md"
+    away.write_text("- [ ] One\n", encoding="utf-8")
+    there.write_text("- [ ] Two\n- [ ] Three\n", encoding="utf-8")
+    source, ops = a_source(tmp_path, ops=("away.md", "t*.md")), a_roster(ops=()).agents["ops"]
+    one, two, three = (item.external_id for item in await source.list_all())
+    away.rename(tmp_path / "elsewhere")
+    there.write_text("- [ ] Two\n", encoding="utf-8")
+    assert await titles(source) == ["Two"]
+    assert [(item.external_id, item.stage) for item in await source.look_all([one, two, three])] == [
+        (two, Stage.TODO),
+        (three, Stage.GONE),
+    ]
+    for ask in (
+        lambda: source.look(one),
+        lambda: source.claim(one, ops),
+        lambda: source.finish(one, ops, "", summary="Done."),
+    ):
+        with pytest.raises(SourceUnavailableError, match=r"away\.md: it is not there"):
+            await ask()
+    (tmp_path / "elsewhere").rename(away)
+    assert (await source.look(one)).stage is Stage.TODO
+    # What a wildcard does not find any more is gone: whoever named it named no file.
+    there.unlink()
+    assert (await source.look(two)).stage is Stage.GONE

@@ -4,13 +4,14 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from scheduler.core.exchange.items import Item, Stage
 from scheduler.core.task import Source
 from scheduler.roster import Agent
 from scheduler.roster.model import CLASSES, agent_of
-from scheduler.sources.protocol import SourceRefusedError, SourceUnavailableError
+from scheduler.sources.protocol import SourceOffError, SourceRefusedError, SourceUnavailableError
 from scheduler.sources.shared import Shared
 
 OPS, MAIN = (
@@ -45,6 +46,10 @@ class Told:
     async def look(self, external_id: str) -> Item:
         await self._do("look")
         return an_item(external_id)
+
+    async def look_all(self, external_ids: Sequence[str]) -> Sequence[Item]:
+        await self._do(f"look at {' '.join(external_ids)}")
+        return [an_item(each) for each in external_ids]
 
     async def claim(self, external_id: str, agent: Agent) -> str:
         await self._do("claim")
@@ -194,8 +199,10 @@ async def test_keeping_and_looking_leave_it(autojump_clock: MockClock) -> None:
     await shared.list_todo(OPS)
     await shared.keep("1", OPS, "h")
     assert (await shared.look("1")).external_id == "1"
+    assert [item.external_id for item in await shared.look_all(["2", "3"])] == ["2", "3"]
+    assert await shared.look_all([]) == ()
     await shared.list_todo(OPS)
-    assert told.calls == ["all", "keep h", "look"]
+    assert told.calls == ["all", "keep h", "look", "look at 2 3"]
 
 
 async def test_what_is_listed_during_a_write_is_not_kept(autojump_clock: MockClock) -> None:
@@ -215,7 +222,7 @@ async def test_how_it_answers_is_counted_and_told(autojump_clock: MockClock) -> 
     told = Told()
     shared = Shared(told)
     before = shared.statistics()
-    assert (before.name, before.up, before.reason, before.asked_at) == (Source.WORKBOARD, None, "", None)
+    assert (before.name, before.up, before.reason) == (Source.WORKBOARD, None, "")
     assert repr(shared) == "<Shared workboard, not asked yet>"
     told.fails = SourceUnavailableError("the server cannot be reached")
     for failures in (1, 2, 3):
@@ -233,5 +240,58 @@ async def test_how_it_answers_is_counted_and_told(autojump_clock: MockClock) -> 
         await shared.claim("1", OPS)
     now = shared.statistics()
     assert (now.up, now.failures_in_a_row, now.reason) == (True, 0, "")
-    assert now.asked_at is not None
     assert repr(shared) == "<Shared workboard, there>"
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["everything at once", "agent by agent"])
+async def test_one_that_is_switched_off_is_no_trouble_and_asked_again_after_an_hour(
+    at_once: bool, autojump_clock: MockClock
+) -> None:
+    told = Told()
+    told.takes, told.fails = 1, SourceOffError("the plugin is disabled")
+    shared = Shared(told, whole=told.list_all if at_once else None)
+    waiting: list[Sequence[Item]] = []
+
+    async def ask() -> None:
+        waiting.append(await shared.list_todo(OPS))
+
+    with capture_logs() as logs:
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(ask)
+        asked = len(told.calls)
+        assert (waiting, asked) == ([(), (), ()], 1)
+        assert await shared.list_in_progress() == ()
+        for call in (
+            lambda: shared.look("1"),
+            lambda: shared.look_all(["1"]),
+            lambda: shared.claim("1", OPS),
+        ):
+            with pytest.raises(SourceOffError, match="the plugin is disabled"):
+                await call()
+        await trio.sleep(3590)
+        assert await shared.list_todo(OPS) == ()
+        assert len(told.calls) == asked
+        now = shared.statistics()
+        assert (now.up, now.reason, now.failures_in_a_row) == (None, "the plugin is disabled", 0)
+        assert repr(shared) == "<Shared workboard, off: the plugin is disabled>"
+        await trio.sleep(20)
+        assert await shared.list_todo(OPS) == ()
+        assert len(told.calls) == asked + 1
+    assert [log["event"] for log in logs] == ["source_off"]
+    told.fails, told.items = None, [an_item("1")]
+    await trio.sleep(3600)
+    assert [item.external_id for item in await shared.list_todo(OPS)] == ["1"]
+    assert (shared.statistics().up, shared.statistics().reason) == (True, "")
+
+
+async def test_what_nobody_wants_any_more_is_not_down(autojump_clock: MockClock) -> None:
+    told, team = Told(), [OPS]
+    shared = Shared(told, whole=told.list_all, team=lambda: team)
+    told.fails = SourceUnavailableError("the server cannot be reached")
+    with pytest.raises(SourceUnavailableError):
+        await shared.list_todo(OPS)
+    assert shared.statistics().up is False
+    team.clear()
+    now = shared.statistics()
+    assert (now.up, now.reason, now.failures_in_a_row) == (None, "", 0)

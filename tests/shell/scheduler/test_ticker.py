@@ -1,7 +1,7 @@
 """One tick, with a real board on disk and a runner that only pretends: what is looked at, planned, done."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from scheduler.archivist import Archivist
 from scheduler.blackboard.board import Board
 from scheduler.blackboard.store import Store
 from scheduler.core import halting
+from scheduler.core.change import Change
 from scheduler.core.records import Run
 from scheduler.core.rules import Rules
 from scheduler.core.sighting import RunRef, RunSeen, RunState, Sighting
@@ -316,6 +317,18 @@ async def test_a_refused_start_gives_the_attempt_back(bench: Bench) -> None:
     task = bench.put()
     await bench.ticker.tick()
     await until(lambda: bench.status(task) is Status.PENDING)
+    assert bench.store.task(task.id).attempt == 0
+
+
+async def test_what_is_refused_twice_in_a_row_waits_for_a_person_who_is_told(bench: Bench) -> None:
+    bench.runner.result = StartResult(StartState.REFUSED, "no such agent")
+    task, now = bench.put(), clock.wall()
+    await bench.ticker.tick()
+    await until(lambda: bench.status(task) is Status.PENDING)
+    bench.store.change(task.id, lambda it, _: Change(replace(it, not_before=None)), now=now)
+    await bench.ticker.tick()
+    await until(lambda: bench.status(task) is Status.BLOCKED)
+    assert bench.store.task(task.id).blocked_reason == "OpenClaw refuses to start it: no such agent"
     assert bench.store.task(task.id).attempt == 0
 
 

@@ -76,7 +76,10 @@ async def test_what_is_wrong_stands_in_the_outbox_and_somebody_is_woken(
         "The model API is no longer blocked, after 30 s.",
     ]
     assert bench.woken == 2
-    assert [line["event"] for line in lines] == ["alarm", "alarm"]
+    assert [(line["log_level"], line["event"]) for line in lines] == [
+        ("error", "alarm"),
+        ("info", "alarm_over"),
+    ]
 
 
 async def test_a_restart_in_the_middle_of_an_episode_tells_nothing_twice(
