@@ -28,13 +28,13 @@ STAGES: Final[Mapping[str, Stage]] = {
 Card = Mapping[str, Any]
 
 
-def items_of(cards: Collection[object], agents: Collection[str]) -> tuple[Item, ...]:
+def items_of(cards: Collection[object], agents: Collection[str], now: float) -> tuple[Item, ...]:
     """All cards that have an id; `agents` are the roster's."""
     known = {reading.identifier(reading.inside(card, "id")): card for card in cards}
     known.pop("", None)
     done = {card_id for card_id, card in known.items() if reading.inside(card, "status") == "done"}
     return tuple(
-        _item(card_id, card, agents, done) for card_id, card in known.items() if isinstance(card, dict)
+        _item(card_id, card, agents, done, now) for card_id, card in known.items() if isinstance(card, dict)
     )
 
 
@@ -43,7 +43,7 @@ def owner_of(agent: str, card_id: str) -> str:
     return f"{agent}:{card_id}"
 
 
-def _item(card_id: str, card: Card, agents: Collection[str], done: Collection[str]) -> Item:
+def _item(card_id: str, card: Card, agents: Collection[str], done: Collection[str], now: float) -> Item:
     metadata = reading.inside(card, "metadata")
     # OpenClaw writes agents' ids in lower case, people may not.
     agent = reading.words(card.get("agentId")).strip().lower()
@@ -53,7 +53,7 @@ def _item(card_id: str, card: Card, agents: Collection[str], done: Collection[st
         source=Source.WORKBOARD,
         external_id=card_id,
         title=reading.title(card.get("title"), f"card {card_id}"),
-        stage=_stage(card, metadata),
+        stage=_stage(card, metadata, now),
         description=reading.words(card.get("notes")),
         priority=reading.priority(card.get("priority")),
         agent=agent if agent in agents else None,
@@ -68,11 +68,14 @@ def _item(card_id: str, card: Card, agents: Collection[str], done: Collection[st
     )
 
 
-def _stage(card: Card, metadata: object) -> Stage:
+def _stage(card: Card, metadata: object, now: float) -> Stage:
     if reading.inside(metadata, "archivedAt"):
         return Stage.GONE
     # A status that a later version invents is nothing to start on.
-    return STAGES.get(reading.words(card.get("status")), Stage.WAITING)
+    stage = STAGES.get(reading.words(card.get("status")), Stage.WAITING)
+    claimed_until = reading.milliseconds(reading.inside(metadata, "claim", "expiresAt"))
+    # Whoever holds a claim on it will not let anybody else have it.
+    return Stage.IN_PROGRESS if stage is Stage.TODO and (claimed_until or 0.0) > now else stage
 
 
 def _parents(card: Card, metadata: object) -> tuple[str, ...]:

@@ -197,6 +197,7 @@ METHODS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Method]] = {
     "chat.history": (("sessionKey",), ("limit", "offset", "maxChars"), _history),
     "agent": (("message", "idempotencyKey", "sessionKey"), ("agentId", "deliver", "timeout"), _agent),
     "agent.wait": (("runId",), ("timeoutMs",), _wait),
+    "workboard.cards.list": ((), (), lambda gateway, _params: workboard.listing(gateway)),
     "workboard.cards.claim": (("id", "ownerId"), ("token", "ttlSeconds"), workboard.claim),
     "workboard.cards.heartbeat": (("id",), ("ownerId", "token", "note"), workboard.heartbeat),
     "workboard.cards.comment": (("id", "body"), (), workboard.comment),

@@ -254,7 +254,7 @@ def in_order(items: Iterable[Item]) -> tuple[Item, ...]:
                 each.priority,
                 SOURCE_ORDER.index(each.source),
                 each.created_at or 0.0,
-                each.external_id,
+                each.external_id if each.created_at is not None else "",  # else as they are listed
             ),
         )
     )

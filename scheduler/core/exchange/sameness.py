@@ -29,8 +29,9 @@ def same(item: Item, task: Task, ids: Collection[str]) -> bool:
         return True
     if title_key(clean_title(item)) != title_key(task.title):
         return False
-    said = f"{item.description or ''}\n{item.place}\n" + "\n".join(item.aliases)
-    return mentions(task.description, _names(item)) or mentions(said, (*ids, *origins(task.description)))
+    said = "\n".join((item.title, item.description or "", item.place, *item.aliases))
+    names = (*ids, *origins(task.description))
+    return mentions(f"{task.title}\n{task.description}", _names(item)) or mentions(said, names)
 
 
 def mentions(text: str, names: Iterable[str]) -> bool:

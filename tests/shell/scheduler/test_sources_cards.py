@@ -14,6 +14,8 @@ from scheduler.sources.issues import item_of, page_of
 from tests import openclaw_stand_in
 
 SEEN = Path(openclaw_stand_in.__file__).parent / "seen"
+NOW = 1_795_157_360.0
+"""While the claim of `wb-claim.json` stands."""
 STATUSES = ["triage", "backlog", "todo", "scheduled", "ready", "running", "review", "blocked", "done"]
 
 
@@ -22,7 +24,7 @@ def seen(name: str) -> Any:
 
 
 def test_what_workboard_really_lists_is_understood() -> None:
-    second, first = items_of(seen("wb-list.json")["cards"], {"ops"})
+    second, first = items_of(seen("wb-list.json")["cards"], {"ops"}, NOW)
     assert first.external_id == "37142c7e-92e0-4269-ad11-58093b8bef2f"
     assert (first.source, first.title, first.stage) == (
         Source.WORKBOARD,
@@ -36,13 +38,16 @@ def test_what_workboard_really_lists_is_understood() -> None:
 
 
 def test_a_claimed_card_says_by_whom_and_when_it_was_last_heard_of() -> None:
-    (item,) = items_of([seen("wb-claim.json")["card"]], {"ops"})
+    (item,) = items_of([seen("wb-claim.json")["card"]], {"ops"}, NOW)
     assert (item.stage, item.worked_on_by, item.sign_of_life_at) == (
         Stage.IN_PROGRESS,
         "ops",
         1795157358.134,
     )
-    (reviewed,) = items_of([seen("wb-show.json")["card"]], {"main"})
+    ready = {**seen("wb-claim.json")["card"], "status": "ready"}
+    stages = [items_of([ready], {"ops"}, at)[0].stage for at in (NOW, NOW + 3600)]
+    assert stages == [Stage.IN_PROGRESS, Stage.TODO], "claimed by somebody, until the claim runs out"
+    (reviewed,) = items_of([seen("wb-show.json")["card"]], {"main"}, NOW)
     assert (reviewed.stage, reviewed.agent) == (Stage.IN_PROGRESS, None)
     # Its agent has done its part, unlike that of the one before.
     assert (item.judged, reviewed.judged) == (False, True)
@@ -59,6 +64,7 @@ def test_archived_cards_are_gone_and_later_versions_words_start_nothing() -> Non
             {"id": "b", "status": "incubating"},
         ],
         (),
+        NOW,
     )
     assert (archived.stage, odd.stage) == (Stage.GONE, Stage.WAITING)
 
@@ -73,7 +79,9 @@ def test_what_a_card_depends_on_is_found_wherever_it_stands() -> None:
     ]
     card = {"id": "x", "dependsOn": ["p2", "p3", None], "metadata": {"links": links, "dependsOn": ["p4"]}}
     done = {"id": "p1", "status": "done", "metadata": {"archivedAt": 1}}
-    item, *_ = items_of([card, done, {"id": "p2", "status": "running"}, {"id": "p3", "status": "done"}], ())
+    item, *_ = items_of(
+        [card, done, {"id": "p2", "status": "running"}, {"id": "p3", "status": "done"}], (), NOW
+    )
     assert item.waits_for == ("p2", "p4")
 
 
@@ -95,7 +103,7 @@ def test_what_a_card_depends_on_is_found_wherever_it_stands() -> None:
     ids=str,
 )
 def test_a_card_without_an_id_is_none(card: object) -> None:
-    assert items_of([card], ()) == ()
+    assert items_of([card], (), NOW) == ()
 
 
 def test_values_of_other_kinds_are_values_that_are_not_there() -> None:
@@ -110,7 +118,7 @@ def test_values_of_other_kinds_are_values_that_are_not_there() -> None:
         "updatedAt": True,
         "metadata": {"claim": "ops", "links": {"type": "parent"}},
     }
-    (item,) = items_of([nonsense], {"ops"})
+    (item,) = items_of([nonsense], {"ops"}, NOW)
     assert (item.title, item.stage, item.priority) == ("card a", Stage.WAITING, Priority.NORMAL)
     assert item.agent is None
     assert (item.description, item.created_at, item.updated_at, item.worked_on_by) == ("", None, None, None)
