@@ -1,7 +1,7 @@
 """``make run``: both processes for the person at this terminal, and stand-ins for what is not there.
 
-Without a key nvidia-sim plays NVIDIA's API; without OpenClaw the scheduler plays the agents itself; without a
-roster there is one with a single agent, ``demo``.
+Without a key nvidia-sim plays NVIDIA's API; without OpenClaw the scheduler plays the agents itself, and where
+there is no roster either, it gets one with a single agent, ``demo``.
 
 Standard library only: it must be able to explain a broken environment.
 """
@@ -75,10 +75,12 @@ def _run(runner: Runner, environ: Mapping[str, str]) -> None:
     else:
         raise RunError(f"the sidecar does not answer on {host}:{port}/health")
     proxy = _url(host, port)
+    schedulers = _schedulers(env, sidecar=proxy)
+    _bring_roster(schedulers)
     scheduler = Child(
         "The scheduler",
         _python("scheduler"),
-        _schedulers(env, sidecar=proxy),
+        schedulers,
         "scheduler_started",
         SCHEDULER_STOP_SECONDS + STOP_MARGIN_SECONDS,
     )
@@ -89,7 +91,8 @@ def _run(runner: Runner, environ: Mapping[str, str]) -> None:
         "scheduler_metrics": _url(_reachable(env.get("SCHEDULER_HOST", "")), _number("metrics_port", told)),
     }
     say(_what_next(proxy, simulated, clients_key=not has_key and not simulated, **pages))
-    say(_board_next(scheduler.env))
+    demo = re.search(r'\brunner(?:": ?"|=)demo\b', told) is not None
+    say(_board_next(scheduler.env, demo=demo))
     while True:
         runner.wait()
 
@@ -117,10 +120,30 @@ def _schedulers(env: Mapping[str, str], *, sidecar: str) -> dict[str, str]:
     # A command of somebody's own, even one that cannot be found, is no reason to play its part.
     if not shutil.which("openclaw") and not mine.keys() & {"SCHEDULER_RUNNER", "SCHEDULER_OPENCLAW"}:
         mine["SCHEDULER_RUNNER"] = "demo"
-    roster = Path(mine["SCHEDULER_STATE_DIR"]) / "agents.yaml"
-    if "SCHEDULER_AGENTS_FILE" not in mine and not roster.exists():
-        mine["SCHEDULER_AGENTS_FILE"] = str(DEMO_ROSTER)
     return mine
+
+
+def _bring_roster(env: Mapping[str, str]) -> None:
+    """For the demonstration: a copy in the place of one's own, so that `reload` reads what is written there.
+
+    With OpenClaw there is none until `agent-scheduler openclaw apply --add-agents` writes it.
+    """
+    if (
+        env.get("SCHEDULER_CONFIG")
+        or env.get("SCHEDULER_AGENTS_FILE")
+        or env.get("SCHEDULER_RUNNER") != "demo"
+    ):
+        return
+    directory = Path(env["SCHEDULER_STATE_DIR"]).expanduser()
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        roster = os.open(directory / "agents.yaml", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(roster, "wb") as copy:
+            copy.write(DEMO_ROSTER.read_bytes())
+    except FileExistsError:
+        return  # one's own; what is wrong with it is the scheduler's to explain
+    except OSError as error:
+        raise RunError(f"no roster can be written in {directory}: {error.strerror}") from error
 
 
 def _python(module: str, *arguments: str) -> list[str]:
@@ -188,8 +211,6 @@ def _what_next(
         if simulated
         else "Requests go to the real upstream and spend its budget."
     )
-    # The block depends on the settings that this sidecar runs with; others stand in the environment already.
-    in_front = f"SIDECAR_API_KEY={DUMMY_KEY} " if simulated else ""
     key = """ \\\n    -H "Authorization: Bearer $NVIDIA_API_KEY\"""" if clients_key else ""
     return f"""
 The sidecar serves on {proxy}, the scheduler on {board}
@@ -202,31 +223,38 @@ Try it:
 Budget    {proxy}/status
 Board     {board}/api/blackboard/tasks
 Metrics   {metrics}/metrics and {scheduler_metrics}/metrics
-OpenClaw  {in_front}.venv/bin/nvidia-sidecar openclaw-config
-          (docs/openclaw.md says where it goes)
+OpenClaw  .venv/bin/agent-scheduler openclaw plan, then apply --add-agents
+          (docs/team.md: from here to a team of your own)
 Settings  docs/settings.md
 """
 
 
-def _board_next(env: Mapping[str, str]) -> str:
-    demo = env.get("SCHEDULER_RUNNER") == "demo"
-    who = (
-        "DEMONSTRATION: OpenClaw is not there, so the scheduler plays the agents; each makes one model call."
-        if demo
-        else "Agents are started in OpenClaw's gateway."
-    )
-    # Which board, and which agent, depend on settings of one's own where there are any.
+def _board_next(env: Mapping[str, str], *, demo: bool) -> str:
+    # Which board depends on settings of one's own where there are any.
     if env.get("SCHEDULER_CONFIG") or env.get("SCHEDULER_DATABASE_URL"):
         located = "# with the environment of this terminal"
     else:
-        board = shlex.quote(f"sqlite:///{env['SCHEDULER_STATE_DIR']}/blackboard.db")
-        located = f"export BLACKBOARD_DB={board}"
-    return f"""{who} Give one something to do:
+        state = env["SCHEDULER_STATE_DIR"]
+        where = {"SCHEDULER_STATE_DIR": state, "BLACKBOARD_DB": f"sqlite:///{state}/blackboard.db"}
+        located = "export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in where.items())
+    lines = _FOR_THE_DEMONSTRATION if demo else _FOR_OPENCLAW
+    return lines.format(located=located) + "\nCtrl-C stops everything.\n"
+
+
+_FOR_THE_DEMONSTRATION = """\
+DEMONSTRATION: OpenClaw is not there, so the scheduler plays the agents; each makes one model call. \
+Give one something to do:
   {located}
   .venv/bin/blackboard create --title "Say hello to the team" --assignee demo
   .venv/bin/blackboard board
-
-Ctrl-C stops everything.
+"""
+_FOR_OPENCLAW = """\
+Agents are started in OpenClaw's gateway. Point it at both processes, then give an agent something to do:
+  {located}
+  .venv/bin/agent-scheduler openclaw plan                  # what would change, and why; nothing does
+  .venv/bin/agent-scheduler openclaw apply --add-agents    # asks first; your agents are the team then
+  .venv/bin/agent-scheduler reload
+  .venv/bin/blackboard create --title "Say hello to the team" --assignee <one of your agents>
 """
 
 

@@ -73,11 +73,11 @@ def serve(
     if context.invoked_subcommand is None:
         settings = _load(config)  # first: wrong settings are told without importing a server
         from scheduler.daemon import run  # noqa: PLC0415
-        from scheduler.roster import load_roster  # noqa: PLC0415
+        from scheduler.roster import load_roster, reload_roster  # noqa: PLC0415
         from scheduler.team import Team  # noqa: PLC0415
         from shared.sd_notify import SdNotify  # noqa: PLC0415
 
-        team = Team(load_roster(settings), partial(load_roster, settings))
+        team = Team(settings.agents_file, load_roster(settings), partial(reload_roster, settings))
         systemd = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
         notify = SdNotify(*map(os.environ.get, systemd))
         raise typer.Exit(run(settings, team, notify, os.environ))
@@ -283,8 +283,10 @@ def main() -> None:
     try:
         app(prog_name="agent-scheduler")
     except StartError as error:
-        for line in error.lines:
-            typer.echo(line, err=True)
+        from scheduler.cli.printing import clean  # noqa: PLC0415
+
+        for line in error.lines:  # with words of others in them
+            typer.echo(clean(line, keep="\n"), err=True)
         sys.exit(error.exit_code)
 
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from scheduler.cli.printing import clean
 from scheduler.running_daemon import NoDaemonError, ask
 from scheduler.settings import Settings
 from shared.errors import StartError
@@ -9,6 +10,8 @@ from shared.errors import StartError
 _SECONDS: Final = 30.0
 _OK: Final = 200
 _INVALID: Final = 422
+_FEW: Final = 6
+"""so many agents are named, more are counted"""
 
 
 def reload(settings: Settings) -> str:
@@ -18,7 +21,8 @@ def reload(settings: Settings) -> str:
             settings, "POST", "/api/daemon/reload", seconds=_SECONDS, token=_admin_token(settings)
         )
         if status == _OK:
-            return f"the roster holds: {said['agents']} on the team"
+            file, agents, ids = said["file"], said["agents"], said["ids"]
+            return clean(f"{file}: {', '.join(ids) if 0 < agents <= _FEW else f'{agents} agents'}")
         problems = str(said["error"]["message"]).splitlines()
     except NoDaemonError as error:
         raise StartError(str(error)) from error

@@ -104,7 +104,7 @@ class Starter:
                 self._on_start(stored)
             case StartState.REFUSED:
                 log.warning("run_refused", reason=result.reason)
-                await self._note(stored, partial(running.never_started, why=result.reason))
+                await self._note(stored, partial(running.refused, why=result.reason))
             case _:
                 log.warning("run_start_unproven", state=str(result.state), reason=result.reason)
         return True

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 import trio
@@ -15,8 +16,9 @@ _log = structlog.get_logger()
 class Team:
     """Everybody asks it anew each time, so that a change holds from then on."""
 
-    def __init__(self, roster: Roster, read: Callable[[], Roster]) -> None:
-        """`read` reads the roster anew, and raises StartError with every problem it has."""
+    def __init__(self, file: Path, roster: Roster, read: Callable[[], Roster]) -> None:
+        """`read` reads the roster in `file` anew, and raises StartError with every problem it has."""
+        self.file = file
         self._roster, self._read = roster, read
         self._listeners: list[Callable[[], None]] = []
 

@@ -126,11 +126,11 @@ class Control:
         """`POST /api/daemon/reload`."""
         who, _ = await self._asked(request, Nothing)
         try:
-            agents = await self._desk.reload()
+            team = await self._desk.reload()
         except StartError as error:
             raise HttpError(422, "invalid", str(error)) from error
-        self._changed(who, "roster", {"agents": agents})
-        return Json({"agents": agents})
+        self._changed(who, "roster", team)
+        return Json(team)
 
     async def _asked(self, request: Request, kind: type[_Body]) -> tuple[Operator, _Body]:
         """An operator, and what is asked. Raises HttpError, Refused."""

@@ -53,8 +53,11 @@ class Desk(Protocol):
         """Tick again."""
         ...
 
-    async def reload(self) -> int:
-        """Read the roster again; how many agents it has. Raises StartError, and then the old one holds."""
+    async def reload(self) -> Mapping[str, JSON]:
+        """Read the roster again: how many `agents` it has, their `ids`, and from which `file` they are.
+
+        Raises StartError, and then the old one holds.
+        """
         ...
 
     def board_changed(self) -> None:

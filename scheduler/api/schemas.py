@@ -175,6 +175,6 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "Paused": obj(agent=nullable(TEXT), paused=FLAG, until=nullable(TIME)),
     "Ticking": obj(ticker_running=FLAG),
-    "Team": obj(agents=COUNT),
+    "Team": obj(agents=COUNT, ids=array(TEXT), file=TEXT),
     "TickReport": ANYTHING,
 }

@@ -12,6 +12,7 @@ from scheduler.core.commands import Then
 from scheduler.core.endings import SCHEDULER, give_up, requeue
 from scheduler.core.failures import FailureCause, failure_cause
 from scheduler.core.halting import block
+from scheduler.core.notices import CREATOR, notices
 from scheduler.core.records import Attempt, Comment, Run
 from scheduler.core.sighting import RunSeen, RunState
 from scheduler.core.states import Move, Status
@@ -43,6 +44,24 @@ def never_started(task: Task, attempt: Attempt, *, why: str, now: float) -> Chan
     else:
         change = give_up(task, None, Move.NO_RESULT, why=why, who=SCHEDULER, now=now)
     return replace(change, attempt=ended)
+
+
+def refused(task: Task, attempt: Attempt, *, why: str, now: float) -> Change:
+    """Claimed for a run that OpenClaw will not have. Once may be bad luck, and is as if it never started.
+
+    Where the task had been requeued before, it is for a person: no pause makes an agent that is not there.
+    That costs no attempt either, and whoever lets it go on begins with nothing against it.
+    """
+    if not task.requeues or task.status is not Status.CLAIMED or not _holds(task, attempt):
+        return never_started(task, attempt, why=why, now=now)
+    if attempt.run is not Run.INTENDED:
+        return Change(task, (), attempt)
+    reason = f"OpenClaw refuses to start it: {why}"
+    change = block(task, None, reason=reason, who=SCHEDULER, now=now)
+    waits = replace(change.task, attempt=max(0, task.attempt - 1), requeues=0)
+    ended = replace(attempt, run=Run.ENDED, ended_at=now, end="never_started", error=why)
+    told = notices(task, (CREATOR,), "start-refused", f"Blocked: {reason}", now)
+    return replace(change, task=waits, attempt=ended).also(*told)
 
 
 def run_ended(task: Task, attempt: Attempt, seen: RunSeen, *, now: float) -> Change:

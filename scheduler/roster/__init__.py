@@ -16,7 +16,7 @@ from scheduler.roster.model import (
     Roster,
     Target,
 )
-from scheduler.roster.read import load_roster, read_roster
+from scheduler.roster.read import load_roster, read_roster, reload_roster
 
 __all__ = [
     "Agent",
@@ -30,4 +30,5 @@ __all__ = [
     "Target",
     "load_roster",
     "read_roster",
+    "reload_roster",
 ]

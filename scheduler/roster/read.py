@@ -26,6 +26,13 @@ def load_roster(settings: Settings) -> Roster:
     )
 
 
+def reload_roster(settings: Settings) -> Roster:
+    """The same again, for who has one already: a file that is gone is no order to dismiss everybody."""
+    if _is_missing(settings.agents_file):
+        raise StartError(f"{settings.agents_file} is not there; the old roster holds", exit_code=2)
+    return load_roster(settings)
+
+
 def read_roster(file: Path, *, required: bool = True, named: str = "agents_file") -> Roster:
     """The roster in this file, or ``StartError`` (exit code 2) with every problem there is.
 

@@ -24,6 +24,7 @@ linux = pytest.mark.needs("/proc")
 
 LAST_LINE = "Ctrl-C stops everything."
 SIMULATOR = "proxy.simulator"
+DEMO_ROSTER = Path("deploy/demo.agents.yaml").read_bytes()
 SCHEDULERS = ("SCHEDULER_PORT", "SCHEDULER_METRICS_PORT", "SCHEDULER_STATE_DIR", "SCHEDULER_ALERT_PORT")
 EMPTY = ("SCHEDULER_ALERT_PORT",)
 """Where empty is a value of its own; elsewhere it is how a test takes a setting away."""
@@ -95,6 +96,9 @@ async def test_with_openclaw_on_the_path_nobody_is_played(tmp_path: Path) -> Non
             (started,) = run.log_lines("scheduler_started")
             assert started["runner"] == "openclaw"
             assert set(run.children) == {"proxy", "scheduler"}
+            assert "--assignee demo" not in run.said()
+            assert "agent-scheduler openclaw apply --add-agents" in run.said()
+            await _until_reload_finds_what_was_written_later(run, tmp_path / "state")
             assert "canary" not in _environment(run.children["scheduler"])
 
 
@@ -116,6 +120,11 @@ async def test_the_demonstrations_roster_is_there_only_where_there_is_no_other(
             page = (await client.get(run.printed("Metrics").split(" and ")[1])).text
     assert ('agent_name="ops"' in page) == (where != "none")
     assert ('agent_name="demo"' in page) == (where == "none")
+    copy = tmp_path / "state" / "agents.yaml"
+    assert copy.exists() == (where != "named")
+    if where == "none":
+        assert copy.read_bytes() == DEMO_ROSTER
+        assert copy.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.needs("minutes")
@@ -208,6 +217,16 @@ async def test_a_wrong_setting_of_the_scheduler_ends_all_and_is_explained(tmp_pa
     assert any(line.startswith("SCHEDULER_TICK_SECONDS is 'soon', expected ") for line in lines)
     assert "make run: The scheduler ended with code 2." in lines
     assert any('"sidecar_stopped"' in line for line in lines)
+
+
+async def _until_reload_finds_what_was_written_later(run: Run, state: Path) -> None:
+    """As `openclaw apply --add-agents` writes it."""
+    assert not (state / "agents.yaml").exists()
+    (state / "agents.yaml").write_text("agents:\n  ops: {}\n")
+    (started,) = run.log_lines("scheduler_started")
+    reload = [sys.executable, "-m", "scheduler", "reload"]
+    said = await _output(reload, state.parent, SCHEDULER_PORT=str(started["port"]))
+    assert said == f"{state / 'agents.yaml'}: ops\n"
 
 
 @asynccontextmanager

@@ -91,10 +91,10 @@ class DeskNotes:
     def start_ticking(self) -> None:
         self.ticking = True
 
-    async def reload(self) -> int:
+    async def reload(self) -> Mapping[str, int | str | list[str]]:
         if self.roster_problems:
             raise StartError(*self.roster_problems, exit_code=2)
-        return 15
+        return {"agents": 2, "ids": ["coo", "ops"], "file": "/etc/clawpace/agents.yaml"}
 
     def board_changed(self) -> None:
         self.changes += 1

@@ -163,8 +163,9 @@ async def test_what_cannot_be_meant_changes_nothing(office: Office, path: str, b
 
 
 async def test_the_roster_is_read_again_or_everything_that_is_wrong_with_it_is_told(office: Office) -> None:
-    assert await office.post("/api/daemon/reload") == {"agents": 15}
-    assert office.denials.changes == [("admin", "roster", {"agents": 15})]
+    team = {"agents": 2, "ids": ["coo", "ops"], "file": "/etc/clawpace/agents.yaml"}
+    assert await office.post("/api/daemon/reload") == team
+    assert office.denials.changes == [("admin", "roster", team)]
     office.desk.roster_problems = ("agents.coo.class is 'x'; expected one of ...", "timezone is 'Mars'")
     refused = await office.ask("POST", "/api/daemon/reload", {})
     assert (refused.status, refused.error) == (422, "invalid")

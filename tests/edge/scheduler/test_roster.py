@@ -21,6 +21,7 @@ from scheduler.roster import (
     Roster,
     load_roster,
     read_roster,
+    reload_roster,
 )
 from scheduler.roster.file import AgentEntry, RosterFile, RulesEntry, TargetEntry
 from scheduler.settings import Settings
@@ -133,6 +134,19 @@ def test_a_missing_file_is_no_roster_unless_somebody_named_it(tmp_path: Path) ->
         load_roster(load(Settings, environ))
     with pytest.raises(StartError, match="cannot be read: Not a directory"):
         read_roster(EXAMPLE / "agents.yaml", required=False)
+
+
+def test_a_roster_that_is_read_again_has_to_be_there(tmp_path: Path) -> None:
+    settings = load(Settings, {"SCHEDULER_STATE_DIR": str(tmp_path)})
+    file = tmp_path / "agents.yaml"
+    with pytest.raises(StartError) as caught:
+        reload_roster(settings)
+    assert (caught.value.lines, caught.value.exit_code) == (
+        (f"{file} is not there; the old roster holds",),
+        2,
+    )
+    file.write_text("agents: {a: {}}")
+    assert reload_roster(settings).agents.keys() == {"a"}
 
 
 def test_an_agent_overrides_its_class_and_a_class_the_documented_one(tmp_path: Path) -> None:

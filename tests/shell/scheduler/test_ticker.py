@@ -330,6 +330,7 @@ async def test_what_is_refused_twice_in_a_row_waits_for_a_person_who_is_told(ben
     await until(lambda: bench.status(task) is Status.BLOCKED)
     assert bench.store.task(task.id).blocked_reason == "OpenClaw refuses to start it: no such agent"
     assert bench.store.task(task.id).attempt == 0
+    assert bench.store.notices_count() == 1
 
 
 async def test_with_the_gateway_down_nothing_is_started_and_everybody_is_told_why(bench: Bench) -> None:
