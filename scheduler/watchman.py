@@ -17,7 +17,7 @@ from scheduler.blackboard.board import Board
 from scheduler.blackboard.errors import BoardBroken, BoardError
 from scheduler.blackboard.progress import last_progress
 from scheduler.blackboard.store import Store
-from scheduler.core.alarms import CAUSE, Episode, Facts, Work, resumed, watch, work
+from scheduler.core.alarms import CAUSE, Episode, Facts, Work, is_over, resumed, watch, work
 from shared import clock
 
 EVERY_SECONDS: Final = 30.0
@@ -61,7 +61,11 @@ class Watchman:
         watched = watch(await self._facts(), self._episodes, now, watching_since=self._watching_since)
         if watched.notices:
             await self._board.write(Store.tell, watched.notices)
-            _log.error("alarm", reasons=[notice.text for notice in watched.notices])
+            over = [notice.text for notice in watched.notices if is_over(notice)]
+            if begun := [notice.text for notice in watched.notices if not is_over(notice)]:
+                _log.error("alarm", reasons=begun)
+            if over:
+                _log.info("alarm_over", reasons=over)
             self._told()
         self._episodes = watched.episodes
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from scheduler.blackboard.store import Store
@@ -62,6 +62,15 @@ class DirectBoard:
     def output_places(self, card: Mapping[str, Any]) -> list[str]:
         with as_told():
             return [str(self._store.output_file(output)) for output in self._store.outputs(card["id"])]
+
+    def short_output(
+        self, card: Mapping[str, Any], index: int, most: int, credentials: Credentials
+    ) -> bytes | None:
+        with suppress(OSError), as_told():
+            with self._store.output_file(self._store.outputs(card["id"])[index]).open("rb") as stream:
+                content = stream.read(most + 1)
+            return content if len(content) <= most else None
+        return None  # its file is gone, which its place shows
 
     def changes(self, credentials: Credentials) -> Iterator[list[Mapping[str, Any]]]:
         """Other processes write too, and nobody tells us: a look at one number, twice a second."""

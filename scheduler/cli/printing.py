@@ -6,7 +6,9 @@ reasons first and ids never; into a pipe they are plain columns. Nothing is ever
 """
 
 import json
+import shutil
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -35,7 +37,16 @@ COLOURS: Final[Mapping[str, str]] = {
 _REASONS: Final = frozenset({"BECAUSE", "REASON", "REVIEW", "WAITING FOR", "WHAT"})
 _TITLES: Final = frozenset({"TITLE"})
 _COMMANDS: Final = frozenset({"WHAT HELPS", "WHAT NEXT"})
-_NARROWED: Final = ((_REASONS, 16), (_TITLES, 20), (_COMMANDS, 16), (_REASONS, 10), (_COMMANDS, 10))
+_PLACES: Final = frozenset({"PLACE"})
+_NARROWED: Final = (
+    (_REASONS, 16),
+    (_TITLES, 20),
+    (_COMMANDS, 16),
+    (_REASONS, 10),
+    (_COMMANDS, 10),
+    (_PLACES, 8),
+    (_TITLES, 10),
+)
 """Which columns give way, and down to what, one after the other; all others never do."""
 _GAP: Final = 2
 _SOON_SECONDS: Final = 120
@@ -66,6 +77,21 @@ def print_json(value: object) -> None:
 def warn(text: str) -> None:
     """For people, beside the answer."""
     sys.stderr.write(f"{clean(text)}\n")
+
+
+def terminal_width() -> int | None:
+    """None: a program reads."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def folded(line: str, width: int | None) -> str:
+    """A sentence that goes on below itself; a word that is too long for that (an address) stays whole."""
+    if width is None or len(line) <= width:
+        return line
+    indent = line[: len(line) - len(line.lstrip())] + "  "
+    return textwrap.fill(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:

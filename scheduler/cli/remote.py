@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS: Final = 12.0
 """Longer than the board waits for a busy database, so that its own answer arrives."""
+SOON_SECONDS: Final = 3.0
+"""For what can be left out."""
 SILENCE_SECONDS: Final = 60.0
 """Of a stream of events; the server says something every 15 s."""
 _LONGEST_LINE_BYTES: Final = 16 * 1024 * 1024
@@ -127,6 +129,18 @@ class RemoteBoard:
             f"{at}/{number if name in names[number:] else quote(name, safe='')}"
             for number, name in enumerate(names, start=1)
         ]
+
+    def short_output(
+        self, card: Mapping[str, Any], index: int, most: int, credentials: Credentials
+    ) -> bytes | None:
+        path = f"{_TASKS}/{quote(card['id'], safe='')}/outputs/{index + 1}"
+        with (
+            suppress(ToldError),  # the card itself has been read, and is worth showing
+            self._sent("GET", path, None, self._authorization("read", credentials), SOON_SECONDS) as response,
+        ):
+            content = response.read(most + 1)
+            return content if response.status == 200 and len(content) <= most else None
+        return None
 
     def changes(self, credentials: Credentials) -> Iterator[list[Mapping[str, Any]]]:
         """As the server sends them; a comment now and then says that it is there."""

@@ -56,6 +56,12 @@ class Board(Protocol):
     def output_places(self, card: Mapping[str, Any]) -> list[str]:
         """Where each output of a card that was read in full is to be had: files, or addresses."""
 
+    def short_output(
+        self, card: Mapping[str, Any], index: int, most: int, credentials: Credentials
+    ) -> bytes | None:
+        """What the output at this place of the card's list says; None: more than `most` bytes, or not to be
+        had soon."""
+
     def changes(self, credentials: Credentials) -> Iterator[list[Mapping[str, Any]]]:
         """Events from now on, as they happen, without end. Raises ToldError."""
 

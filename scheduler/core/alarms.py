@@ -136,6 +136,11 @@ def watch(facts: Facts, episodes: Mapping[str, Episode], now: float, *, watching
     return Watched(after, tuple(told))
 
 
+def is_over(notice: Notice) -> bool:
+    """It is good news: of an episode that has ended."""
+    return notice.cause.endswith(":over")
+
+
 def resumed(causes: Iterable[str]) -> Mapping[str, Episode]:
     """The episodes that were told and not over, by what stands in the outbox, in its order."""
     episodes: dict[str, Episode] = {}

@@ -1,5 +1,6 @@
 """What one heartbeat found, for people and as JSON."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -77,6 +78,22 @@ def _there(at: float, zone: str) -> str:
     return f"{datetime.fromtimestamp(at, ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}"
 
 
+def _print_items(items: Sequence[Item]) -> None:
+    """Without a column for places that say nothing."""
+    heads = ("SOURCE", "ID", "PRIORITY", "TITLE", "PLACE")
+    shown = len(heads) if any(map(_place, items)) else len(heads) - 1
+    rows = (
+        (each.source.value, each.external_id, each.priority.word, each.title, _place(each)) for each in items
+    )
+    table(heads[:shown], [row[:shown] for row in rows])
+
+
+def _place(item: Item) -> str:
+    """'' where it only repeats the id, or how that begins, as `WorkBoard card 1a2b3c4d` does."""
+    *_, last = item.place.split() or [""]
+    return "" if last and item.external_id.startswith(last) else item.place
+
+
 def print_for_people(shown: Shown) -> None:
     """A table of what waits, and sentences for the rest."""
     agent, made, schedule = shown.agent, shown.made, shown.schedule
@@ -85,13 +102,7 @@ def print_for_people(shown: Shown) -> None:
     due = "never" if shown.next_due_at is None else _there(shown.next_due_at, schedule.zone)
     say(f"{name}: {agent.heartbeat} in {schedule.zone}{phase}; the next by itself: {due}")
     if shown.found.items:
-        table(
-            ("SOURCE", "ID", "PRIORITY", "TITLE", "PLACE"),
-            [
-                (each.source.value, each.external_id, each.priority.word, each.title, each.place)
-                for each in shown.found.items
-            ],
-        )
+        _print_items(shown.found.items)
     else:
         say("Nothing waits in its sources.")
     if made.new:

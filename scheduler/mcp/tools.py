@@ -78,7 +78,7 @@ TOOLS: Final[Mapping[str, Tool]] = MappingProxyType(
             "list",
             "List the tasks on the board, the next page by `cursor`.",
             {
-                "status": "Only tasks in one of these states.",
+                "status": "Only tasks in one of these states; a single one may be a word.",
                 "assignee": "Only tasks of this agent.",
                 "claimable": "Only tasks that can be claimed now.",
                 "archived": "Archived tasks too.",
@@ -163,6 +163,8 @@ def question(name: str, arguments: Mapping[str, object]) -> Question:
     if unknown := body.keys() - tool.fields:
         raise NotDoneError(Code.INVALID, f"{name} takes no {', '.join(sorted(unknown))}")
     given = {field: value for field, value in body.items() if value is not None}
+    if isinstance(word := given.get("status"), str):
+        given["status"] = [word]  # models say one where several may stand
     if tool.verb == "claim" and task is None:
         task = NEXT
     try:

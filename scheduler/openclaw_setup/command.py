@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import trio
 
-from scheduler.cli.printing import clean
+from scheduler.cli.printing import clean, folded, terminal_width
 from scheduler.commands import OPENCLAW, environment
 from scheduler.core.openclaw.plan import NoModelsError, Plan, Wanted, key_form, plan
 from scheduler.core.openclaw.tree import Json, is_variable
@@ -71,7 +71,7 @@ class Setup:
         if self._options.as_json:
             self._print({"file": str(seen.file), **as_json(made)})
         else:
-            self._say(f"{seen.file}\n\n{as_text(made)}")
+            self._say(f"{seen.file}\n\n{as_text(made, terminal_width())}")
 
     def apply(self) -> None:
         """Show it, ask, do it. Raises StartError."""
@@ -79,7 +79,7 @@ class Setup:
             seen, made = trio.run(_told, self._look)
             adding = made.newcomers if self._options.add_agents else ()
             if not self._options.as_json:
-                self._say(f"{seen.file}\n\n{as_text(made)}")
+                self._say(f"{seen.file}\n\n{as_text(made, terminal_width())}")
             if not (made.is_empty and not adding):
                 self._agree("Make these changes?")
             if adding:  # a roster that cannot be added to is found out before anything has changed
@@ -114,7 +114,8 @@ class Setup:
         elif gateway is None:
             self._say("There is nothing to take back.")
         else:
-            self._say("\n".join([*map(clean, notes), f"Done. {gateway}"]))
+            width = terminal_width()
+            self._say("\n".join([*(folded(clean(each), width) for each in notes), f"Done. {gateway}"]))
 
     async def _look(self) -> tuple[Seen, Plan]:
         wanted, roster = self._wanted(), load_roster(self._settings)

@@ -6,7 +6,7 @@ from difflib import unified_diff
 from itertools import islice
 from typing import Final
 
-from scheduler.cli.printing import clean
+from scheduler.cli.printing import clean, folded
 from scheduler.core.openclaw.jobs import Automation
 from scheduler.core.openclaw.plan import Plan
 from scheduler.core.openclaw.tree import ABSENT, Change, Json, dotted, shown
@@ -18,9 +18,9 @@ NOTHING: Final = "OpenClaw is set up; there is nothing to change."
 WHY_DISABLED: Final = "it starts turns by itself; what an agent does, and when, the scheduler decides now"
 
 
-def as_text(plan: Plan) -> str:
-    """What is there, marked `-`, and what is to be, marked `+`."""
-    lines = [*_changes(plan), *_said(plan)]
+def as_text(plan: Plan, width: int | None = None) -> str:
+    """What is there, marked `-`, and what is to be, marked `+`. Sentences are folded, values never."""
+    lines = [*_changes(plan, width), *(folded(clean(each), width) for each in _said(plan))]
     return clean("\n".join([NOTHING, *lines] if plan.is_empty else lines), keep="\n")
 
 
@@ -60,19 +60,19 @@ def shown_at(change: Change, value: Json) -> Json:
     return value
 
 
-def _changes(plan: Plan) -> Iterator[str]:
+def _changes(plan: Plan, width: int | None) -> Iterator[str]:
     for change in plan.changes:
         was = [] if change.before is ABSENT else _lines(before(change))
         compared = unified_diff(was, _lines(shown_at(change, change.after)), lineterm="", n=2)
         yield dotted(change.path)
         yield from (f"  {line[0]} {line[1:]}" for line in islice(compared, 2, None) if line[0] != "@")
-        yield from (f"  {change.why}", "")
+        yield from (folded(f"  {change.why}", width), "")
     for automation in plan.automations:
         yield from (
             f"automation {_named(automation)}",
             "  - enabled",
             "  + disabled",
-            f"  {WHY_DISABLED}",
+            folded(f"  {WHY_DISABLED}", width),
             "",
         )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from scheduler.cli.answering import answer
-from scheduler.cli.printing import print_json, say
+from scheduler.cli.printing import folded, print_json, say, terminal_width
 from scheduler.roster import load_roster
 from scheduler.settings import Settings
 from scheduler.simulate.copying import board_for
@@ -39,7 +39,8 @@ def run(
         if in_json:
             print_json(as_json(result))
         else:
-            say(as_text(result))
+            width = terminal_width()
+            say("\n".join(folded(line, width) for line in as_text(result).split("\n")))
 
     return answer(show, in_json=in_json)
 

@@ -26,37 +26,23 @@ def _lines(result: Result) -> Iterator[str]:
     board = f"a copy of {result.origin}" if result.origin else "a new one"
     yield f"Board: {board}. Tasks: {result.tasks_from}."
     yield from result.notes
-    yield (
-        f"Agents: {len(result.recorded)} with a record; the others' runs make {DEFAULT_REQUESTS:g} requests, "
-        f"one every {DEFAULT_SECONDS:g} s."
-    )
+    yield _records(len({*result.recorded} & {*result.agents}), len(result.agents))
     yield ""
     yield from columns(
-        (
-            "priority",
-            "tasks",
-            "done",
-            "failed",
-            "open",
-            "waits p50",
-            "p95",
-            "max",
-            "until done p50",
-            "p95",
-            "max",
-        ),
+        ("priority", "tasks", "done", "failed", "open", "waits p50", "p95", "max"),
         [
             (
                 lane.priority.word,
-                f"{lane.tasks}",
-                f"{lane.done}",
-                f"{lane.failed}",
-                f"{lane.open}",
+                *(f"{count}" for count in (lane.tasks, lane.done, lane.failed, lane.open)),
                 *_spread(lane.waited),
-                *_spread(lane.took),
             )
             for lane in result.lanes
         ],
+    )
+    yield ""
+    yield from columns(
+        ("priority", "until done p50", "p95", "max"),
+        [(lane.priority.word, *_spread(lane.took)) for lane in result.lanes],
     )
     yield "Waits: from when a task could have been started to the first request of its run."
     yield ""
@@ -85,6 +71,16 @@ def _lines(result: Result) -> Iterator[str]:
     if finished:
         yield f"The last end of a task was {span(max(finished) - result.start)} after the beginning."
     yield from _left(result)
+
+
+def _records(recorded: int, agents: int) -> str:
+    made_up = f"makes {DEFAULT_REQUESTS:g} requests, one every {DEFAULT_SECONDS:g} s"
+    if not recorded:
+        return f"No agent has a record of earlier runs, so every run {made_up}."
+    if recorded == agents:
+        return "Every agent works as the record of its earlier runs says."
+    have = "agent works as the record of its" if recorded == 1 else "agents work as the record of their"
+    return f"{recorded} {have} earlier runs says; a run of any other {made_up}."
 
 
 def _left(result: Result) -> Iterator[str]:

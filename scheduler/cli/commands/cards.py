@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -14,6 +15,9 @@ from scheduler.cli.ways import Board, Credentials
 
 _MOST_DESCRIPTION_BYTES: Final = 4_000_000
 _PAGE: Final = 1_000
+MOST_SHOWN_BYTES: Final = 4_096
+MOST_SHOWN_LINES: Final = 40
+"""Of a result: what is longer is read with something better."""
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Of a task, as T-0042.", show_default=False)]
 Title = Annotated[str | None, typer.Option(metavar="TEXT")]
@@ -131,12 +135,13 @@ def read(
     with line.board() as board:
         card = board.ask("read", named, {"full": True}, line.credentials(named))
         places = [] if line.as_json else board.output_places(card)
+        text = None if line.as_json else result_text(board, card, line.credentials(named))
     if not events:
         del card["events"]
     if line.as_json:
         print_json(card)
         return
-    print_card(card, places)
+    print_card(card, places, text)
 
 
 def set_(
@@ -217,8 +222,32 @@ def _entries(given: list[str] | None) -> list[str] | None:
     return [] if given == [""] else given
 
 
-def print_card(card: Mapping[str, Any], places: Sequence[str]) -> None:
-    """For people. `places`: where each of its outputs is to be had."""
+@dataclass(frozen=True, slots=True)
+class ResultText:
+    """What the output at this place of the list says."""
+
+    index: int
+    text: str
+
+
+def result_text(board: Board, card: Mapping[str, Any], credentials: Credentials) -> ResultText | None:
+    """Of the final output, else the latest, of a card that was read in full; None: it is not short text."""
+    outputs = card["outputs"]
+    index = max(range(len(outputs)), key=lambda each: (outputs[each]["final"], each), default=None)
+    if index is None or not 0 < outputs[index]["size_bytes"] <= MOST_SHOWN_BYTES:
+        return None
+    content = board.short_output(card, index, MOST_SHOWN_BYTES, credentials)
+    try:
+        text = content.decode().strip("\r\n") if content is not None else ""
+    except UnicodeDecodeError:
+        return None
+    if not text.strip() or "\0" in text or len(text.split("\n")) > MOST_SHOWN_LINES:
+        return None
+    return ResultText(index, text)
+
+
+def print_card(card: Mapping[str, Any], places: Sequence[str], text: ResultText | None = None) -> None:
+    """For people. `places`: where each of its outputs is to be had; `text`: of the one that is shown."""
     say(f"{card['id']}  {card['title']}".replace("\n", " "))
     facts = [
         ("status", card["status"]),
@@ -247,7 +276,7 @@ def print_card(card: Mapping[str, Any], places: Sequence[str]) -> None:
             say(f"  {f'{name}:':12}  {value}".replace("\n", " "))
     if card["description"]:
         say(f"\n{card['description'].rstrip()}")
-    for _, told in sorted(_told(card, places), key=lambda each: each[0]):
+    for _, told in sorted(_told(card, places, text), key=lambda each: each[0]):
         say(f"\n{told}")
     if card.get("events"):
         say()
@@ -257,17 +286,20 @@ def print_card(card: Mapping[str, Any], places: Sequence[str]) -> None:
         )
 
 
-def _told(card: Mapping[str, Any], places: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _told(
+    card: Mapping[str, Any], places: Sequence[str], text: ResultText | None
+) -> Iterator[tuple[str, str]]:
     """What was handed in, said and decided, each with its time: in UTC, so that text sorts as time does."""
-    for output, place in zip(card["outputs"], places, strict=False):  # one more may have come since
+    for index, (output, place) in enumerate(zip(card["outputs"], places, strict=False)):  # more may have come
         final = ", final" if output["final"] else ""
+        said = f"\n\n{text.text}" if text is not None and text.index == index else ""
         yield (
             output["at"],
-            f"{_head(output)}: output {output['name']}, {output['size_bytes']} bytes{final}\n{place}",
+            f"{_head(output)}: output {output['name']}, {output['size_bytes']} bytes{final}\n{place}{said}",
         )
     for kind in ("comments", "observations"):
-        for said in card[kind]:
-            yield said["at"], f"{_head(said)}, {kind.removesuffix('s')}:\n{said['text'].rstrip()}"
+        for each in card[kind]:
+            yield each["at"], f"{_head(each)}, {kind.removesuffix('s')}:\n{each['text'].rstrip()}"
     for decision in card["decisions"]:
         reason = f": {decision['reason']}" if decision["reason"] else ""
         yield decision["at"], f"{moment(decision['at'])} {decision['by']}: {decision['decision']}{reason}"

@@ -2,18 +2,22 @@
 
 import gc
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
+from queue import Empty, SimpleQueue
 from typing import Annotated, Any, Final
 
 import typer
 
-from scheduler.cli.commands.cards import every_task, print_card
+from scheduler.cli.commands.cards import every_task, print_card, result_text
 from scheduler.cli.line import Line
 from scheduler.cli.printing import ago, moment, print_json, say, soon, table
+from scheduler.cli.screen import Screen
 from scheduler.cli.ways import Board
 from scheduler.core.states import Status
-from shared.clock import wall
+from shared.clock import monotonic, wall
 
 RECENT: Final = 10
 """Of what is over."""
@@ -21,9 +25,14 @@ RECENT: Final = 10
 SHOWN: Final = 30
 """Of each kind, to people; programs get all that is open."""
 
-_CLEAR: Final = "\x1b[2J\x1b[H"
+TICK_SECONDS: Final = 2.0
+"""Between two pictures where nothing happens: what was 16 s ago is 18 s ago."""
+
+LOOK_SECONDS: Final = 30.0
+"""Between two looks at the board where nothing happens: what is expected changes without an event."""
 
 Card = Mapping[str, Any]
+Events = list[Mapping[str, Any]]
 
 
 def board(line: Line) -> None:
@@ -44,23 +53,62 @@ def watch(
 ) -> None:
     """Show what happens as it happens, until Ctrl-C. With --json one event per line."""
     gc.enable()
-    live = sys.stdout.isatty() and not line.as_json
     with line.board() as board, suppress(KeyboardInterrupt):
         if task is not None:
             board.ask("read", task, {}, line.credentials(None))  # an unknown one is told now, not never
-        if live:
-            _refresh(line, board, task)
+        if sys.stdout.isatty() and not line.as_json:
+            _watch_live(line, board, task)
         for events in board.changes(line.credentials(None)):
-            mine = [event for event in events if task is None or event["task"] == task]
-            if live and mine:
-                _refresh(line, board, task)
-                continue
-            for event in mine:
+            for event in _about(task, events):
                 if line.as_json:
                     print_json(event)
                 else:
                     say(_as_line(event))
             sys.stdout.flush()
+
+
+def _watch_live(line: Line, board: Board, task: str | None) -> None:
+    """Ask the board when something has happened, or for long nothing has; draw every time, with the clock."""
+    screen, news = Screen(), _listened(line, board)
+    while True:
+        draw, looked_at = _picture(line, board, task), monotonic()
+        changed = False
+        while not changed and monotonic() - looked_at < LOOK_SECONDS:
+            screen.show(draw)
+            changed = _changed(news, task)
+
+
+def _listened(line: Line, board: Board) -> "SimpleQueue[Events | BaseException]":
+    """What happens, put there by a thread of its own: whoever waits for it wants to draw meanwhile."""
+    news: SimpleQueue[Events | BaseException] = SimpleQueue()
+
+    def listen() -> None:
+        try:
+            for events in board.changes(line.credentials(None)):
+                news.put(events)
+        except BaseException as end:
+            news.put(end)  # and raised there
+
+    threading.Thread(target=listen, name="changes", daemon=True).start()
+    return news
+
+
+def _changed(news: "SimpleQueue[Events | BaseException]", task: str | None) -> bool:
+    """After a tick at the latest; many changes at once are one. Raises what ended the listening."""
+    changed, patience = False, TICK_SECONDS
+    while True:
+        try:
+            happened = news.get(timeout=patience)
+        except Empty:
+            return changed
+        if isinstance(happened, BaseException):
+            raise happened
+        changed = changed or bool(_about(task, happened))
+        patience = 0.0
+
+
+def _about(task: str | None, events: Events) -> Events:
+    return [event for event in events if task is None or event["task"] == task]
 
 
 def _look(line: Line, board: Board) -> dict[str, Any]:
@@ -175,14 +223,19 @@ def _what_helps(card: Card) -> str:
             return f"blackboard answer {card['id']} TEXT"
 
 
-def _refresh(line: Line, board: Board, task: str | None) -> None:
-    sys.stdout.write(_CLEAR)
+def _picture(line: Line, board: Board, task: str | None) -> Callable[[], None]:
+    """Asks once; what comes back draws it as often as wanted, by the clock of that moment."""
     if task is None:
-        _show(_look(line, board))
-    else:
-        card = board.ask("read", task, {"full": True}, line.credentials(None))
-        print_card(card, board.output_places(card))
-    sys.stdout.flush()
+        seen = _look(line, board)
+        return lambda: _drawn("The board", lambda: _show(seen))
+    card = board.ask("read", task, {"full": True}, line.credentials(None))
+    places, text = board.output_places(card), result_text(board, card, line.credentials(None))
+    return lambda: _drawn(card["id"], lambda: print_card(card, places, text))
+
+
+def _drawn(title: str, draw: Callable[[], None]) -> None:
+    say(f"{title} at {datetime.fromtimestamp(wall()).astimezone():%H:%M:%S}. Ctrl-C ends it.\n")
+    draw()
 
 
 def _as_line(event: Mapping[str, Any]) -> str:

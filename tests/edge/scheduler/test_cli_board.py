@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scheduler.cli.commands import cards, holding, overview, steering, upkeep
-from scheduler.cli.printing import fitted, soon
+from scheduler.cli.printing import fitted, folded, soon
 from scheduler.cli.ways import UNDER_A_CLAIM
 from scheduler.core.errors import Refused
 from scheduler.verbs import VERBS
@@ -274,12 +274,23 @@ def test_eighty_columns_show_ids_titles_and_moments_whole(
         (("ID", "TITLE", "BECAUSE"), (6, 90, 90), [6, 54, 16]),
         (("ID", "AGENT", "TITLE", "BECAUSE"), (6, 36, 90, 90), [6, 36, 20, 12]),
         (("ID", "AGENT", "TITLE", "BECAUSE"), (6, 50, 90, 90), None),
+        (("SOURCE", "ID", "PRIORITY", "TITLE", "PLACE"), (9, 36, 8, 40, 20), [9, 36, 8, 11, 8]),
     ],
 )
 def test_reasons_become_narrow_first_and_titles_down_to_twenty(
     heads: tuple[str, ...], needed: tuple[int, ...], widths: list[int] | None
 ) -> None:
     assert fitted(heads, needed, 80) == widths
+
+
+def test_a_sentence_goes_on_below_itself_and_an_address_stays_whole() -> None:
+    line = "note: nothing answers at http://127.0.0.1:8081/v1/chat-completions: start it"
+    assert folded(line, None) == folded(line, len(line)) == line
+    assert folded(line, 30).splitlines() == [
+        "note: nothing answers at",
+        "  http://127.0.0.1:8081/v1/chat-completions:",
+        "  start it",
+    ]
 
 
 def test_a_start_is_told_as_soon_as_it_is() -> None:
@@ -289,6 +300,22 @@ def test_a_start_is_told_as_soon_as_it_is() -> None:
     assert soon(rfc3339(noon + 20), noon) == "in 20 s"
     assert soon(rfc3339(noon + 4_800), noon) == "13:20"
     assert soon(rfc3339(noon + 91_200), noon) == "2026-03-02 13:20"
+
+
+def test_a_short_result_can_be_read_on_the_page(board: Shell) -> None:
+    board.json("create", "--title", "x", "--review", "person")
+    board.json("output", "T-0001", "--text", "all of it\x1b[2J", "--name", "all.md")
+    shown = board("read", "T-0001").out
+    place = shown.index("all.md\n")
+    assert "\n\nall of it\\x1b[2J\n" in shown[place:]
+
+
+@pytest.mark.parametrize("text", ["\0", " \n", "x" * 4_097, "line\n" * 41])
+def test_of_a_result_that_is_no_short_text_only_its_place_is_shown(board: Shell, text: str) -> None:
+    board.json("create", "--title", "x", "--review", "person")
+    (board.home / "result").write_text(text)
+    board.json("output", "T-0001", "--file", "result", "--name", "all.md")
+    assert board("read", "T-0001").out.endswith("/all.md\n")
 
 
 def test_what_was_handed_in_stands_where_it_came_and_where_it_lies(board: Shell) -> None:

@@ -2,19 +2,22 @@
 
 import json
 import os
+import re
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
+from scheduler.cli.commands import overview
 from scheduler.cli.line import Line, Options
 from scheduler.cli.located import Located, _by_settings, locate
 from scheduler.cli.remote import Address
+from scheduler.cli.screen import Screen
 from scheduler.cli.told import ToldError
 from scheduler.settings import Settings
 from shared.answers import error_body
@@ -382,6 +385,15 @@ def test_what_is_no_address_is_usage(url: str) -> None:
     assert told.value.exit_code == 2
 
 
+CLAIMED: Final = {
+    "at": "2026-03-01T09:30:00.000Z",
+    "who": "ada",
+    "what": "claim",
+    "from": "pending",
+    "to": "claimed",
+}
+
+
 @pytest.mark.parametrize("over_http", [False, True])
 def test_watch_tells_what_happens_by_either_way(shell: Shell, address: str, over_http: bool) -> None:
     way = ("--url", address) if over_http else ("--db", "sqlite:///board.db")
@@ -410,24 +422,71 @@ def test_a_watch_ends_with_exit_code_5_when_its_board_is_gone(shell: Shell) -> N
         assert shell("--url", at, "watch", "--json").error == (4, "unauthorized")
 
 
-@pytest.mark.parametrize(("live", "task"), [(False, "T-0001"), (True, "T-0001"), (True, None)])
-def test_watch_shows_each_change_until_somebody_ends_it(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch, live: bool, task: str | None
+def test_watch_tells_each_change_until_somebody_ends_it(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shell.json("create", "--title", "x")
 
     def changes(*_: object) -> Iterator[list[Any]]:
-        happened = {"at": "2026-03-01T09:30:00.000Z", "who": "ada", "what": "claim", "from": "pending"}
-        yield [happened | {"task": "T-0001", "to": "claimed"}, happened | {"task": "T-0002", "to": "claimed"}]
+        yield [CLAIMED | {"task": "T-0001"}, CLAIMED | {"task": "T-0002"}]
         raise KeyboardInterrupt
 
     monkeypatch.setattr("scheduler.cli.direct.DirectBoard.changes", changes)
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: live)
-    ended = shell("watch", *([task] if task else []))
+    ended = shell("watch", "T-0001")
     assert (ended.code, ended.err) == (0, "")
-    if live:
-        assert ended.out.count("\x1b[2J") == 2
-    else:
-        assert ended.out.endswith("  T-0001  claim  ada  pending -> claimed\n")
-        assert "T-0002" not in ended.out
+    assert ended.out.endswith("  T-0001  claim  ada  pending -> claimed\n")
+    assert "T-0002" not in ended.out
     assert shell.error("watch", "T-0099") == (3, "not_found")
+
+
+@pytest.mark.parametrize("task", ["T-0001", None])
+def test_on_a_terminal_watch_goes_on_drawing_and_asks_when_something_has_changed(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, task: str | None
+) -> None:
+    shell.json("create", "--title", "x" * 200)
+    shell.set(COLUMNS="80", LINES="12")
+    looked, drawn = threading.Semaphore(0), threading.Semaphore(0)
+    looks = list[object]()
+    look, show = overview._picture, Screen.show
+
+    def counted_look(*of: Any) -> Any:
+        looks.append(of)
+        picture = look(*of)
+        looked.release()
+        return picture
+
+    def counted_show(screen: Screen, draw: Any) -> None:
+        show(screen, draw)
+        drawn.release()
+
+    def changes(*_: object) -> Iterator[list[Any]]:
+        assert looked.acquire(timeout=10)
+        for _picture in range(3):
+            assert drawn.acquire(timeout=10)
+        yield [CLAIMED | {"task": "T-0001"}, CLAIMED | {"task": "T-0002"}]
+        assert looked.acquire(timeout=10)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scheduler.cli.direct.DirectBoard.changes", changes)
+    monkeypatch.setattr(overview, "_picture", counted_look)
+    monkeypatch.setattr(overview, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(Screen, "show", counted_show)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    ended = shell("watch", *([task] if task else []))
+    assert (ended.code, ended.err, len(looks)) == (0, "", 2)
+    assert ended.out.count("\x1b[2J") == 1
+    first, *others = ended.out.removeprefix("\x1b[2J\x1b[H").split("\x1b[H")
+    assert len(others) >= 3
+    for picture in (first, *others):
+        lines = re.sub(r"\x1b\[[0-9;]*[mKJ]", "", picture).splitlines()
+        assert "Ctrl-C ends it." in lines[0]
+        assert len(lines) < 12
+        assert max(map(len, lines)) <= 80
+
+
+def test_a_short_result_is_fetched_over_http(shell: Shell, address: str) -> None:
+    here = ("--db", "sqlite:///board.db")
+    shell.json(*here, "create", "--title", "x", "--review", "person")
+    shell.json(*here, "output", "T-0001", "--text", "all of it", "--name", "all.md")
+    shown = shell("--url", address, "read", "T-0001").out
+    assert shown.endswith("/outputs/all.md\n\nall of it\n")

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ from scheduler.__main__ import main
 from scheduler.blackboard import beats
 from scheduler.blackboard.store import Store
 from scheduler.core.beats import Beat, Planned
+from scheduler.heartbeats.showing import _print_items
 from shared import clock
+from tests.core.scheduler.items import an_item
 from tests.edge.scheduler.commands import OURS
 from tests.fresh_board import fresh_board
 from tests.on_the_board import history
@@ -206,3 +210,21 @@ def test_it_is_listed_in_the_help(run: Run) -> None:
     code, out, _ = run("--help")
     assert code == 0
     assert "--dry-run" in out
+
+
+def test_a_place_is_shown_where_it_says_more_than_the_id(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = "1a2b3c4d-0000-4000-8000-000000000000"
+    card = an_item(
+        external_id=number, title="The chapter about the sea", place=f"WorkBoard card {number[:8]}"
+    )
+    _print_items([card])
+    assert "PLACE" not in capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    _print_items([card, replace(card, place="Multica issue SEA-12")])
+    shown = re.sub(r"\x1b\[\d+m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, shown)) <= 80
+    assert sum(number in line for line in shown) == 2
+    assert "PLACE" in shown[0]

@@ -84,6 +84,11 @@ def test_a_call_becomes_a_question_about_the_task_under_the_claim() -> None:
     assert TOKEN not in repr(asked)
 
 
+@pytest.mark.parametrize("status", ["working", ["working"]])
+def test_one_status_may_be_a_word(status: object) -> None:
+    assert question("board_list", {"status": status}).body == {"status": ["working"]}
+
+
 @pytest.mark.parametrize(
     ("given", "task"), [({}, NEXT), ({"task": ""}, NEXT), ({"task": "T-0001"}, "T-0001")]
 )
