@@ -16,7 +16,7 @@ from tests.integration.openclaw.gateway import run_gateway
 from tests.integration.processes import Simulator, run_simulator, start, until
 from tests.integration.scheduler.daemons import Scheduler, blackboard, open_store, run_scheduler
 
-pytestmark = [pytest.mark.integration, pytest.mark.needs("openclaw")]
+pytestmark = [pytest.mark.integration, pytest.mark.needs("openclaw", "minutes")]
 
 CHAT = "/v1/chat/completions"
 RESULT = "42 boxes, handed in without a shell"

@@ -20,7 +20,7 @@ from tests.integration.openclaw.gateway import RealGateway
 from tests.integration.processes import Simulator, run_sidecar, run_simulator, start, stop, until
 from tests.integration.scheduler.daemons import Said, settings
 
-pytestmark = [pytest.mark.integration, pytest.mark.needs("openclaw")]
+pytestmark = [pytest.mark.integration, pytest.mark.needs("openclaw", "minutes")]
 
 CHAT = "/v1/chat/completions"
 SECONDS = 240.0

@@ -25,7 +25,7 @@ from tests.integration.scheduler.teams import (
     until_fired,
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.needs("openclaw")]
+pytestmark = [pytest.mark.integration, pytest.mark.needs("openclaw", "minutes")]
 
 CHAT = "/v1/chat/completions"
 ANSWER = "This is the simulated upstream."
