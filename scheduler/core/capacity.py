@@ -104,10 +104,16 @@ def read_capacity(body: bytes, read_time: ReadTime) -> Capacity:
         queue_depth=answer.queue_depth,
         expected_wait_seconds=answer.expected_wait_seconds,
         retreat_state=answer.retreat_state,
-        at_floor=answer.at_floor,
+        at_floor=_at_floor(answer.lanes),
         quiet_until=_time(answer.quiet_until, read_time),
         blocked=None if blocked is None else Blocked(blocked.reason, _time(blocked.since, read_time)),
     )
+
+
+def _at_floor(lanes: Sequence["_LaneAnswer"]) -> bool | None:
+    """Of all lanes together; None where none of them says."""
+    said = [lane.at_floor for lane in lanes if lane.at_floor is not None]
+    return all(said) if said else None
 
 
 def read_activities(body: bytes, read_time: ReadTime) -> tuple[CallerActivity, ...]:
@@ -218,6 +224,10 @@ class _BlockedAnswer(msgspec.Struct):
     since: str | None = None
 
 
+class _LaneAnswer(msgspec.Struct):
+    at_floor: bool | None = None
+
+
 class _CapacityAnswer(msgspec.Struct):
     effective_rpm: _Amount
     spare_rpm: _Amount
@@ -226,7 +236,7 @@ class _CapacityAnswer(msgspec.Struct):
     queue_depth: _Count = 0
     expected_wait_seconds: dict[str, _Amount] = {}
     retreat_state: str = ""
-    at_floor: bool | None = None
+    lanes: list[_LaneAnswer] = []
     quiet_until: str | None = None
     blocked: _BlockedAnswer | None = None
 

@@ -72,8 +72,10 @@ def activities(*rows: dict[str, object]) -> tuple[CallerActivity, ...]:
 
 @pytest.mark.parametrize("said", [True, False, None])
 def test_a_sidecar_may_say_whether_it_can_go_no_lower(said: bool | None) -> None:
-    assert capacity(at_floor=said).at_floor is said
-    assert capacity().at_floor is None, "an older one does not"
+    assert capacity(lanes=[{"at_floor": said}]).at_floor is said
+    assert capacity(lanes=[{"at_floor": said}, {"at_floor": False}]).at_floor is False, "another can go lower"
+    for older in ([], [{"name": "nvidia"}]):
+        assert capacity(lanes=older).at_floor is None, "an older one does not"
 
 
 def test_the_sidecars_answer_is_read() -> None:
@@ -143,7 +145,7 @@ def test_anything_else_is_no_answer(body: bytes) -> None:
         {"expected_wait_seconds": [1]},
         {"expected_wait_seconds": {"urgent": "soon"}},
         {"retreat_state": 3},
-        {"at_floor": "yes"},
+        {"lanes": [{"at_floor": "yes"}]},
         {"quiet_until": 1700000000},
         {"quiet_until": "tomorrow"},
         {"blocked": True},
