@@ -30,7 +30,7 @@ found = $(if $(filter yes,$(firstword $(1))),$(lastword $(1)),$(error $(1)))
 # One step of `make check`: its name first, and again as the last words if it fails.
 step = @printf '\n-- %s\n' '$(1)'; $(2) || { printf '\nmake check stopped at: %s\n' '$(1)' >&2; exit 1; }
 
-.PHONY: help setup run test check cores bench clean lock
+.PHONY: help setup run test long check cores bench clean lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,10 @@ runner := python -m pytest --numprocesses auto --dist worksteal
 
 test: .venv/.ready ## the whole test suite (ARGS='-k words' for a part of it)
 	@$(BIN)/$(runner) $(ARGS)
+
+long: .venv/.ready ## what takes many minutes besides: every claim about OpenClaw on the real one, 100,000 requests
+	@LONG=1 REQUIRE_SERVICES=1 $(BIN)/python -m pytest -m long $(ARGS)
+	@LONG=1 REQUIRE_SERVICES=1 $(BIN)/python -m pytest tests/integration/test_memory.py $(ARGS)
 
 check: .venv/.ready ## what CI runs: format, lint, types, import contracts, dead code, tests, coverage
 	$(call step,ruff format,$(BIN)/ruff format --quiet --check --diff .)

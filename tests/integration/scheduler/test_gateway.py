@@ -188,6 +188,7 @@ async def test_the_stand_in_keeps_the_claim(claim: Claim, tmp_path: Path) -> Non
 
 
 @pytest.mark.needs("openclaw")
+@pytest.mark.long
 async def test_the_real_gateway_keeps_every_claim(tmp_path: Path) -> None:
     home = tmp_path / "openclaw"
     home.mkdir()

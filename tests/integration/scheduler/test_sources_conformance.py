@@ -207,6 +207,7 @@ CLAIMS: tuple[Claim, ...] = (
     what_people_write_stays_what_they_wrote,
     what_waits_for_another_says_for_which_until_that_is_done,
 )
+# Where our stand-in could most easily be wrong. `test_team_openclaw` takes a real card from waiting to done.
 ON_THE_REAL_ONE: tuple[Claim, ...] = (
     what_is_blocked_says_why_and_is_claimed_again_when_it_goes_on,
     a_lost_handle_leaves_nothing_stuck,
@@ -227,6 +228,7 @@ async def test_the_source_keeps_the_claim(side: Callable[[Path], Side], claim: C
 
 
 @pytest.mark.needs("openclaw", "minutes")
+@pytest.mark.long
 async def test_the_real_workboard_keeps_the_claims(tmp_path: Path) -> None:
     home = tmp_path / "openclaw"
     home.mkdir()
