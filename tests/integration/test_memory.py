@@ -12,8 +12,8 @@ from tests.integration.processes import Sidecar, run_sidecar
 
 pytestmark = pytest.mark.integration
 
-# `long`: the number that the claim is about. Otherwise enough to show a leak of two kilobytes a request, and in
-# CI one of a fifth of that.
+# `long`: the number that the claim is about. Else enough to show a leak of two kilobytes a request, and in CI
+# one of a fifth of that.
 WARM_UP, REQUESTS = {
     "long": (20_000, 100_000),
     "minutes": (4_000, 20_000),
