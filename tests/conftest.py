@@ -17,6 +17,9 @@ from hypothesis import settings
 
 from tests.integration import openclaw, postgres
 
+# Help is plain text here, wherever the tests run: with `CI` set, typer would colour it.
+os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
+
 # No deadlines anywhere: how long an example takes says something about the machine, not about the code.
 settings.register_profile("quick", deadline=None, max_examples=20)
 # In CI the same examples every time: a red run must mean the change, not the lot that was drawn.
